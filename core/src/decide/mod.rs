@@ -1,0 +1,10 @@
+//! Pure decisions: values in, a value and its reasons out. `now` is an argument, ties end with an id,
+//! and deciding again on the outcome changes nothing.
+
+/// An answer together with why: printed by `maelctl explain` and kept in the journal.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decided<T> {
+    pub value: T,
+    /// Sentences with the numbers that led to the answer.
+    pub reasons: Vec<String>,
+}

@@ -1,0 +1,441 @@
+//! Every method of the management API: its name on the wire, its input, its output.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{Component, EventSource, EventSourceWithStatus, JournalEvent, NodeStatus, Project, null_default};
+
+/// A method of the API: the type that names it ties input and output together, so that client and
+/// server can't disagree.
+pub trait Method {
+    /// As it stands in a request's `method`: `Service.Method`.
+    const NAME: &'static str;
+    type Input: Serialize + DeserializeOwned + Send;
+    type Output: Serialize + DeserializeOwned + Send;
+}
+
+macro_rules! method {
+    ($name:ident, $wire:literal, $input:ty, $output:ty) => {
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name;
+
+        impl Method for $name {
+            const NAME: &'static str = $wire;
+            type Input = $input;
+            type Output = $output;
+        }
+    };
+}
+
+method!(ListProjects, "MaelstromService.ListProjects", ListProjectsInput, ListProjectsOutput);
+method!(PutProject, "MaelstromService.PutProject", PutProjectInput, PutProjectOutput);
+method!(GetProject, "MaelstromService.GetProject", NameInput, GetProjectOutput);
+method!(RemoveProject, "MaelstromService.RemoveProject", NameInput, RemoveOutput);
+method!(PutComponent, "MaelstromService.PutComponent", PutComponentInput, PutOutput);
+method!(GetComponent, "MaelstromService.GetComponent", NameInput, GetComponentOutput);
+method!(RemoveComponent, "MaelstromService.RemoveComponent", NameInput, RemoveOutput);
+method!(ListComponents, "MaelstromService.ListComponents", ListComponentsInput, ListComponentsOutput);
+method!(PutEventSource, "MaelstromService.PutEventSource", PutEventSourceInput, PutOutput);
+method!(GetEventSource, "MaelstromService.GetEventSource", NameInput, GetEventSourceOutput);
+method!(RemoveEventSource, "MaelstromService.RemoveEventSource", NameInput, RemoveOutput);
+method!(
+    ToggleEventSources,
+    "MaelstromService.ToggleEventSources",
+    ToggleEventSourcesInput,
+    ToggleEventSourcesOutput
+);
+method!(ListEventSources, "MaelstromService.ListEventSources", ListEventSourcesInput, ListEventSourcesOutput);
+method!(
+    NotifyDataChanged,
+    "MaelstromService.NotifyDataChanged",
+    NotifyDataChangedInput,
+    NotifyDataChangedOutput
+);
+// Added to the original contract:
+method!(ListEvents, "MaelstromService.ListEvents", ListEventsInput, ListEventsOutput);
+method!(ExplainComponent, "MaelstromService.ExplainComponent", NameInput, ExplainComponentOutput);
+method!(GetVersion, "MaelstromService.GetVersion", GetVersionInput, GetVersionOutput);
+
+method!(ListNodeStatus, "NodeService.ListNodeStatus", ListNodeStatusInput, ListNodeStatusOutput);
+method!(GetStatus, "NodeService.GetStatus", GetStatusInput, GetStatusOutput);
+method!(StatusChanged, "NodeService.StatusChanged", StatusChangedInput, StatusChangedOutput);
+method!(PlaceComponent, "NodeService.PlaceComponent", PlaceComponentInput, PlaceComponentOutput);
+method!(
+    StartStopComponents,
+    "NodeService.StartStopComponents",
+    StartStopComponentsInput,
+    StartStopComponentsOutput
+);
+method!(TerminateNode, "NodeService.TerminateNode", TerminateNodeInput, TerminateNodeOutput);
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NameInput {
+    pub name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PutOutput {
+    pub name: String,
+    pub version: i64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RemoveOutput {
+    pub name: String,
+    pub found: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListProjectsInput {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_prefix: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListProjectsOutput {
+    pub projects: Vec<ProjectInfo>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProjectInfo {
+    pub project_name: String,
+    pub component_count: i64,
+    pub event_source_count: i64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PutProjectInput {
+    pub project: Project,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff_only: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PutProjectOutput {
+    pub name: String,
+    pub components_added: Vec<Component>,
+    pub components_updated: Vec<Component>,
+    pub components_removed: Vec<String>,
+    pub event_sources_added: Vec<EventSource>,
+    pub event_sources_updated: Vec<EventSource>,
+    pub event_sources_removed: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GetProjectOutput {
+    pub project: Project,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PutComponentInput {
+    pub component: Component,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GetComponentOutput {
+    pub component: Component,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListComponentsInput {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_prefix: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListComponentsOutput {
+    pub components: Vec<Component>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PutEventSourceInput {
+    pub event_source: EventSource,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GetEventSourceOutput {
+    pub event_source: EventSource,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToggleEventSourcesInput {
+    pub enabled: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_prefix: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_source_type: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToggleEventSourcesOutput {
+    pub enabled: bool,
+    pub event_source_names: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListEventSourcesInput {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_prefix: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_source_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListEventSourcesOutput {
+    pub event_sources: Vec<EventSourceWithStatus>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NotifyDataChangedInput {
+    pub node_id: String,
+    #[serde(default, deserialize_with = "null_default")]
+    pub changes: Vec<DataChangedUnion>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DataChangedUnion {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put_component: Option<Component>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remove_component: Option<RemoveOutput>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NotifyDataChangedOutput {
+    pub responding_node_id: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListEventsInput {
+    /// Only events of this component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component_name: Option<String>,
+    /// Only events of these kinds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<Vec<String>>,
+    /// Only events younger than this Unix time in ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<i64>,
+    /// Only events with a higher sequence number: for followers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_sequence: Option<i64>,
+    /// At most this many, the newest: 1..1000, default 200.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<i64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListEventsOutput {
+    /// Oldest first.
+    pub events: Vec<JournalEvent>,
+}
+
+/// Why a component is as it is now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainComponentOutput {
+    pub component_name: String,
+    pub component_version: i64,
+    /// Instances wanted on all nodes, and the reasons of the last scaling decision.
+    pub target_instances: i64,
+    pub target_reasons: Vec<String>,
+    /// Requests in flight and waiting, now.
+    pub in_flight: i64,
+    pub waiting: i64,
+    /// The instances, with state and activity.
+    pub instances: Vec<super::ComponentInfo>,
+    /// Set while starts fail: why, and when the next try is due (Unix ms).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try_at: Option<i64>,
+    /// What happened to it lately, oldest first.
+    pub events: Vec<JournalEvent>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GetVersionInput {}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GetVersionOutput {
+    pub version: String,
+    pub node_id: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListNodeStatusInput {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force_refresh: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListNodeStatusOutput {
+    pub responding_node_id: String,
+    pub nodes: Vec<NodeStatus>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GetStatusInput {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<NodeStatus>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GetStatusOutput {
+    pub status: NodeStatus,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusChangedInput {
+    pub node_id: String,
+    pub exiting: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<NodeStatus>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusChangedOutput {
+    pub node_id: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlaceComponentInput {
+    pub component_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlaceComponentOutput {
+    pub component_name: String,
+    pub node: NodeStatus,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StartStopComponentsInput {
+    pub client_node_id: String,
+    pub target_version: i64,
+    #[serde(default, deserialize_with = "null_default")]
+    pub target_counts: Vec<ComponentTarget>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub return_status: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StartStopComponentsOutput {
+    pub target_version_mismatch: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_status: Option<NodeStatus>,
+    pub started: Vec<ComponentDelta>,
+    pub stopped: Vec<ComponentDelta>,
+    pub errors: Vec<ComponentDeltaError>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ComponentDelta {
+    pub component_name: String,
+    pub delta: i64,
+    #[serde(rename = "requiredMemoryMiB")]
+    pub required_memory_mib: i64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ComponentTarget {
+    pub component_name: String,
+    #[serde(default, rename = "requiredMemoryMiB")]
+    pub required_memory_mib: i64,
+    pub target_count: i64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ComponentDeltaError {
+    pub component_delta: ComponentDelta,
+    pub error: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TerminateNodeInput {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aws_lifecycle_hook: Option<AwsLifecycleHook>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TerminateNodeOutput {
+    pub accepted_message: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct AwsLifecycleHook {
+    pub queue_url: String,
+    pub message_receipt_handle: String,
+    pub auto_scaling_group_name: String,
+    pub instance_id: String,
+    pub lifecycle_action_token: String,
+    pub lifecycle_hook_name: String,
+}

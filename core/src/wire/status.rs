@@ -1,0 +1,95 @@
+//! What nodes tell about themselves: status, instances, activity, and the journal of decisions.
+
+use serde::{Deserialize, Serialize};
+
+use super::null_default;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    pub node_id: String,
+    pub started_at: i64,
+    pub observed_at: i64,
+    pub version: i64,
+    pub peer_url: String,
+    #[serde(rename = "totalMemoryMiB")]
+    pub total_memory_mib: i64,
+    #[serde(rename = "freeMemoryMiB")]
+    pub free_memory_mib: i64,
+    #[serde(rename = "numCPUs")]
+    pub num_cpus: i64,
+    #[serde(rename = "loadAvg1m")]
+    pub load_avg_1m: f64,
+    #[serde(rename = "loadAvg5m")]
+    pub load_avg_5m: f64,
+    #[serde(rename = "loadAvg15m")]
+    pub load_avg_15m: f64,
+    #[serde(default, deserialize_with = "null_default")]
+    pub running_components: Vec<ComponentInfo>,
+    /// Present and true while the node drains. Added to the original contract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining: Option<bool>,
+}
+
+/// One instance.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ComponentInfo {
+    pub component_name: String,
+    pub component_version: i64,
+    /// `active`, `starting` or `stopping`.
+    pub status: String,
+    pub max_concurrency: i64,
+    #[serde(rename = "memoryReservedMiB")]
+    pub memory_reserved_mib: i64,
+    /// When the instance was started.
+    pub start_time: i64,
+    /// 0 = never.
+    pub last_request_time: i64,
+    pub total_requests: i64,
+    /// Newest first, at most 10, 20 seconds each.
+    pub activity: Vec<ComponentActivity>,
+    /// The container's id. Added to the original contract, like all that follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    /// `host:port` that requests go to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// True for a paused standby instance, which takes no traffic until it is resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standby: Option<bool>,
+    /// Requests that the instance is serving now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ComponentActivity {
+    pub requests: i64,
+    /// Sum of request time over elapsed time.
+    pub concurrency: f64,
+}
+
+/// One decision or happening, with the numbers that led to it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JournalEvent {
+    /// Rises by one per event of a node since its daemon started.
+    pub sequence: i64,
+    /// Unix milliseconds.
+    pub time: i64,
+    pub node_id: String,
+    /// What kind of thing happened; one of the names in `core::journal::Kind`.
+    pub kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component_name: Option<String>,
+    /// One sentence for people.
+    pub message: String,
+    /// Why, one sentence each, with the numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// The numbers for programs: e.g. a cold start's phases in milliseconds.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub data: serde_json::Map<String, serde_json::Value>,
+}

@@ -1,0 +1,48 @@
+//! The only reader of clocks in the daemon.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use maelstrom_core::{
+    ports::{BoxFuture, clock::Clock},
+    time::{Moment, WallTime},
+};
+use rustix::time::{ClockId, clock_gettime};
+
+/// `CLOCK_BOOTTIME`: monotonic and counting suspend, so that a node that slept knows its leases ran out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+/// The moment it is now, for the request path, where a call through `dyn` would be waste.
+#[inline]
+pub fn now() -> Moment {
+    let time = clock_gettime(ClockId::Boottime);
+    Moment::from_nanos(time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs())
+}
+
+/// Unix time in milliseconds.
+pub fn wall() -> WallTime {
+    WallTime::from_millis(i64::try_from(unix().as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Unix time in nanoseconds, as the `MAELSTROM-*-NANO` headers carry it.
+pub fn unix_nanos() -> u64 {
+    u64::try_from(unix().as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn unix() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Moment {
+        now()
+    }
+
+    fn wall(&self) -> WallTime {
+        wall()
+    }
+
+    fn sleep_until(&self, moment: Moment) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(moment.since(now())))
+    }
+}
