@@ -1,1 +1,3 @@
-//! placeholder
+//! The product from outside: what suites, benches and the demo share.
+
+pub mod image;
