@@ -17,5 +17,6 @@ pub mod journal;
 pub mod names;
 pub mod ports;
 pub mod problem;
+pub mod rpc;
 pub mod time;
 pub mod wire;
