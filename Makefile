@@ -8,16 +8,18 @@ SHELL := bash
 
 # A shell that never read rustup's profile still finds it.
 export PATH := $(PATH):$(HOME)/.cargo/bin
-# Once here or exported, also seen by the scripts: `make demo KEEP=1`, `make bench PART=warm`.
-export KEEP PART ROUNDS SECONDS_EACH CONNECTIONS RATE WORKERS FILTER
+# The scripts look for the programs here, wherever else cargo was told to build.
+export CARGO_TARGET_DIR := $(CURDIR)/target
+# Given to make, read by what it runs.
+export KEEP PART ROUNDS CONNECTIONS RATES WORKERS MAELSTROMD
 say = @printf '\n=== %s\n' '$(1)'
+scripts := tests/setup/docker tests/setup/packages tests/setup/apt.sh tests/demo/run .ci/run
 
 help: ## list what there is
 	@printf 'Maelstrom. What make can do:\n\n'
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -ts '|' 2>/dev/null \
-	  || sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1@\2/p' Makefile | while IFS=@ read -r name what; do printf '  make %-6s %s\n' "$$name" "$$what"; done
 
-setup: ## compiler's needs and a Docker engine, where missing
+setup: ## what compiling needs and a Docker engine, where missing
 	$(call say,Setting up)
 	@tests/setup/packages build
 	@tests/setup/docker
@@ -27,34 +29,39 @@ build: setup ## both programs (development profile)
 	@cargo build --locked --package maelstromd --package maelctl
 
 demo: setup ## a project on this machine: cold start, calls, cron (KEEP=1 leaves it running)
-	$(call say,Building (the first time takes a few minutes))
-	@cargo build --locked --profile fast --package maelstromd --package maelctl --package maelstrom-tests --bins
+	@tests/setup/packages demo
+	$(call say,Building; the first time takes some minutes)
+	@cargo build --locked --profile fast --package maelstromd --package maelctl --package maelstrom-tests \
+	  --bin maelstromd --bin maelctl --bin app-image
 	@tests/demo/run
 
-# The programs stand beside the test binaries in target/debug, where the suites look for them.
-test: lint build ## everything that must hold: lint, unit, conformance, real containers (FILTER=name)
-	$(call say,Building the test images)
-	@cargo run --locked --quiet --package maelstrom-tests --bin app-image
+# Everything in one build: the programs end up in target/debug, where the suites find them
+# beside their own binaries, with dependencies compiled once for all.
+test: lint ## everything that must hold: lint, unit, conformance, real containers (FILTER=name)
+	$(call say,Building the programs and their tests)
+	@cargo build --locked --workspace --all-targets
+	$(call say,Building the images that tests run)
+	@target/debug/app-image
 	$(call say,Testing)
 	@if cargo nextest --version >/dev/null 2>&1; then \
-	  cargo nextest run --locked --workspace --no-fail-fast $(FILTER); \
+	  exec cargo nextest run --locked --workspace --no-fail-fast $(FILTER); \
 	else \
-	  cargo test --locked --workspace --no-fail-fast -- $(FILTER); \
+	  exec cargo test --locked --workspace --no-fail-fast -- $(FILTER); \
 	fi
 
 lint: setup ## formatting, clippy and shell scripts; warnings are errors
 	$(call say,Linting)
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
-	@for script in tests/setup/docker tests/setup/packages tests/setup/apt.sh tests/demo/run .ci/run; do bash -n $$script; done
-	@if command -v shellcheck >/dev/null; then shellcheck -x tests/setup/docker tests/setup/packages tests/setup/apt.sh tests/demo/run .ci/run; fi
+	@for script in $(scripts); do bash -n "$$script"; done
+	@if command -v shellcheck >/dev/null; then shellcheck -x -P SCRIPTDIR $(scripts); fi
 
-bench: setup ## against nginx and haproxy (PART=warm|latency|memory|cold|standby ROUNDS=6 SECONDS_EACH=3)
+bench: setup ## against nginx and haproxy (PART=warm,latency,memory,cold,standby ROUNDS=6 SECONDS=3)
 	@tests/setup/packages bench
-	$(call say,Building what ships (whole-program optimisation: some minutes))
+	$(call say,Building what ships; whole-program optimisation takes some minutes)
 	@cargo build --locked --release --package maelstromd
-	@cargo build --locked --profile fast --package maelstrom-tests --bins
-	@target/fast/bench
+	@cargo build --locked --profile fast --package maelstrom-tests --bin bench
+	@BENCH_SECONDS='$(SECONDS)' target/fast/bench
 
 fmt: ## format the sources
 	@cargo fmt --all

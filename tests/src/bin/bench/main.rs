@@ -1,0 +1,109 @@
+//! Measures the product against what it must reach, on this machine.
+//!
+//! Machines differ and this one is shared, so every goal is a ratio against
+//! something measured in the same minutes: nginx and haproxy for the warm path,
+//! Docker's own create and start for cold starts. Rounds are interleaved, each
+//! round gives one ratio, the median counts.
+//!
+//! Parts (`PART`, comma separated, all by default): `warm`, `latency`, `memory`,
+//! `cold`, `standby`. Further settings: [`options`].
+//! Ends with 1 when a "must" is missed, with 2 when it could not measure.
+
+mod backend;
+mod client;
+mod cold;
+mod daemon;
+mod latency;
+mod memory;
+mod options;
+mod proc;
+mod proxies;
+mod report;
+mod stats;
+mod warm;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use bollard::Docker;
+
+use backend::Backend;
+use daemon::Daemon;
+use options::{Options, Part};
+use proxies::Proxies;
+use report::{Report, say};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            say(&format!("bench: error: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// True when every "must" is met.
+async fn run() -> Result<bool> {
+    let options = Options::from_environment()?;
+    proc::raise_descriptor_limit();
+    let docker = Docker::connect_with_defaults().context("no Docker engine: run tests/setup/docker")?;
+    say("Preparing: images, left-overs of an earlier run");
+    backend::prepare(&docker).await?;
+    let mut report = Report::default();
+    let measured = measure(&options, &docker, &mut report).await;
+    report.print();
+    measured.map(|()| report.all_musts_met())
+}
+
+async fn measure(options: &Options, docker: &Docker, report: &mut Report) -> Result<()> {
+    let daemon = match &options.maelstromd {
+        Some(program) => Some(Daemon::start(options, program).await?),
+        None => None,
+    };
+    if options.runs_any(&[Part::Warm, Part::Latency, Part::Memory]) {
+        measure_warm_parts(options, docker, daemon.as_ref(), report).await?;
+    }
+    if options.runs(Part::Cold) {
+        cold::measure_cold(options, docker, daemon.as_ref(), report).await?;
+    }
+    if options.runs(Part::Standby) {
+        cold::measure_standby(options, docker, daemon.as_ref(), report).await?;
+    }
+    match daemon {
+        Some(daemon) => daemon.stop().await,
+        None => Ok(()),
+    }
+}
+
+/// All that is measured against one instance that runs throughout.
+async fn measure_warm_parts(
+    options: &Options,
+    docker: &Docker,
+    daemon: Option<&Daemon>,
+    report: &mut Report,
+) -> Result<()> {
+    if let Some(daemon) = daemon {
+        daemon.put_warm_project().await?;
+    }
+    let backend = Backend::start(docker, daemon).await?;
+    let proxies = Proxies::start(options, backend.address, daemon)?;
+    // First, while the daemon has served next to nothing.
+    if options.runs(Part::Memory) {
+        memory::measure(options, &proxies, report).await?;
+    }
+    if options.runs(Part::Warm) {
+        warm::measure(options, &proxies, report).await?;
+    }
+    if options.runs(Part::Latency) {
+        latency::measure(options, &proxies, backend.address, report).await?;
+    }
+    drop(proxies);
+    backend.stop(docker).await?;
+    match daemon {
+        Some(daemon) => daemon.remove_warm_project().await,
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,181 @@
+//! Requests per second and CPU time per request, at full load.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::daemon::HOST;
+use crate::options::Options;
+use crate::proc::cpu_seconds;
+use crate::proxies::{Proxies, Subject, Who};
+use crate::report::{Goal, Report, say};
+use crate::stats::{median, paired_ratio};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Size {
+    Small,
+    Large,
+}
+
+impl Size {
+    fn bytes(self) -> usize {
+        match self {
+            Self::Small => 100,
+            Self::Large => 64 << 10,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Small => "100 B",
+            Self::Large => "64 KiB",
+        }
+    }
+
+    /// Buffers make a difference only to what doesn't fit into them.
+    fn includes(self, who: Who) -> bool {
+        self == Self::Large || who != Who::NginxTuned
+    }
+}
+
+/// What every round said of one subject.
+struct Series {
+    who: Who,
+    rates: Vec<f64>,
+    /// Microseconds of CPU per request.
+    costs: Vec<f64>,
+    failed: u64,
+}
+
+pub(crate) async fn measure(options: &Options, proxies: &Proxies, report: &mut Report) -> Result<()> {
+    for size in [Size::Small, Size::Large] {
+        for &connections in &options.connections {
+            measure_case(options, proxies, size, connections, report).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn measure_case(
+    options: &Options,
+    proxies: &Proxies,
+    size: Size,
+    connections: usize,
+    report: &mut Report,
+) -> Result<()> {
+    let case = format!("{}, {connections} connections", size.name());
+    let rounds = options.rounds(6);
+    say(&format!("\nWarm path, {case}: {rounds} rounds of {} s", options.load.as_secs()));
+    let subjects: Vec<Subject> =
+        proxies.subjects.iter().copied().filter(|one| size.includes(one.who)).collect();
+    let mut series: Vec<Series> =
+        subjects.iter().map(|one| Series { who: one.who, rates: vec![], costs: vec![], failed: 0 }).collect();
+    for round in 0..rounds {
+        for step in 0..subjects.len() {
+            // Nobody always comes after the same neighbour.
+            let at = (step + round) % subjects.len();
+            let before = cpu_seconds(subjects[at].process)?;
+            let load = load(options, subjects[at], size.bytes(), connections).await?;
+            let used = cpu_seconds(subjects[at].process)? - before;
+            series[at].rates.push(load.requests / load.seconds);
+            series[at].costs.push(used * 1e6 / load.requests);
+            series[at].failed += load.failed;
+        }
+    }
+    for one in &series {
+        let (rate, cost) = (median(&one.rates), median(&one.costs));
+        say(&format!(
+            "  {:11} {rate:>8.0} requests/s  {cost:>6.1} µs CPU  {} failed",
+            format!("{:?}", one.who),
+            one.failed
+        ));
+    }
+    judge(&case, size, &series, report);
+    Ok(())
+}
+
+fn judge(case: &str, size: Size, series: &[Series], report: &mut Report) {
+    let of = |who| series.iter().find(|one| one.who == who);
+    let (Some(own), Some(nginx), Some(haproxy)) = (of(Who::Maelstromd), of(Who::Nginx), of(Who::Haproxy))
+    else {
+        return;
+    };
+    let cpu = |base: &Series| paired_ratio(&own.costs, &base.costs);
+    let rate = |base: &Series| paired_ratio(&own.rates, &base.rates);
+    let (cpu_goal, rate_goal) = match size {
+        Size::Small => (Goal::AtMost { must: 1.0, target: 0.9 }, Goal::AtLeast { must: 1.0, target: 1.15 }),
+        Size::Large => (Goal::AtMost { must: 0.7, target: 0.6 }, Goal::None),
+    };
+    report.add(format!("CPU per request, {case}"), cpu(nginx), "× nginx", cpu_goal);
+    if let Some(tuned) = of(Who::NginxTuned) {
+        let goal = Goal::AtMost { must: f64::INFINITY, target: 1.05 };
+        report.add(format!("CPU per request, {case}"), cpu(tuned), "× tuned", goal);
+    }
+    report.add(format!("CPU per request, {case}"), cpu(haproxy), "× haproxy", Goal::None);
+    report.add(format!("requests/s, {case}"), rate(nginx), "× nginx", rate_goal);
+    report.add(format!("requests/s, {case}"), rate(haproxy), "× haproxy", Goal::None);
+    report.add(
+        format!("failed requests, {case}"),
+        own.failed as f64,
+        "",
+        Goal::AtMost { must: 0.0, target: 0.0 },
+    );
+}
+
+pub(crate) struct Load {
+    pub(crate) requests: f64,
+    pub(crate) seconds: f64,
+    pub(crate) failed: u64,
+}
+
+/// Full load by wrk, which costs less of the shared processors than a client of our own would.
+pub(crate) async fn load(
+    options: &Options,
+    subject: Subject,
+    bytes: usize,
+    connections: usize,
+) -> Result<Load> {
+    let mut wrk = Command::new("wrk");
+    wrk.arg(format!("-t{}", options.workers.min(connections)))
+        .arg(format!("-c{connections}"))
+        .arg(format!("-d{}s", options.load.as_secs()))
+        .args(["-H", &format!("Host: {HOST}")])
+        .arg(format!("http://{}/bytes?n={bytes}", subject.address));
+    let output = tokio::task::spawn_blocking(move || wrk.output()).await?.context("running wrk")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "wrk failed: {text}{}", String::from_utf8_lossy(&output.stderr));
+    parse_wrk(&text).with_context(|| format!("wrk said:\n{text}"))
+}
+
+fn parse_wrk(text: &str) -> Option<Load> {
+    let total = text.lines().find(|line| line.contains(" requests in "))?;
+    let (requests, rest) = total.trim().split_once(" requests in ")?;
+    let seconds = rest.split_once(',')?.0;
+    let seconds = match seconds.strip_suffix('m') {
+        Some(minutes) => minutes.parse::<f64>().ok()? * 60.0,
+        None => seconds.strip_suffix('s')?.parse().ok()?,
+    };
+    let errors = text.lines().filter(|line| line.contains("Socket errors:") || line.contains("Non-2xx"));
+    let digits = |line: &str| line.rsplit_once(':').map_or(0, |(_, counts)| sum_of_numbers(counts));
+    // "Socket errors: connect 0, read 0, …" and "Non-2xx or 3xx responses: 5"
+    let failed = errors.map(digits).sum();
+    Some(Load { requests: requests.parse().ok()?, seconds, failed })
+}
+
+fn sum_of_numbers(text: &str) -> u64 {
+    text.split(|letter: char| !letter.is_ascii_digit()).filter_map(|number| number.parse::<u64>().ok()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrk_is_understood() {
+        let text = "Running 3s test @ http://127.0.0.1:1/\n  2 threads and 32 connections\n  \
+                    39000 requests in 3.02s, 5.10MB read\n  Socket errors: connect 0, read 2, write 0, timeout 1\n  \
+                    Non-2xx or 3xx responses: 5\nRequests/sec: 12913.90\n";
+        let load = parse_wrk(text).unwrap();
+        assert_eq!((load.requests, load.seconds, load.failed), (39000.0, 3.02, 8));
+    }
+}
