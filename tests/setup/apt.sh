@@ -26,6 +26,7 @@ apt_install() {
   say "installing $* from the distribution"
   if [ ! -e "$policy" ]; then
     # nginx and dockerd would otherwise come up at once, on ports of their own.
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
     printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy" && own_policy=1
   fi
   local done_=
@@ -35,7 +36,10 @@ apt_install() {
     say "not found in the package lists as they are: refreshing them"
     { apt_get_update && apt_get install "$@"; } && done_=1
   fi
-  [ -z "$own_policy" ] || rm -f "$policy"
+  if [ -n "$own_policy" ]; then
+    rm -f "$policy"
+    trap - EXIT
+  fi
   [ -n "$done_" ] || die "apt-get could not install $*: its own message is above"
 }
 

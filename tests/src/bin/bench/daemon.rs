@@ -110,22 +110,7 @@ impl Daemon {
 
     /// A component that always runs one instance, and the table of routes.
     pub(crate) async fn put_warm_project(&self) -> Result<()> {
-        let mut app = component("app", json!({ "minInstances": 1, "maxConcurrency": 10_000 }));
-        app["docker"]["idleTimeoutSeconds"] = json!(3600);
-        let other = component("other", json!({}));
-        let others = (0..OTHER_ROUTES).map(|n| {
-            let host = format!("r{}.bench.test", n % 100);
-            route(
-                &format!("r{n}"),
-                "other",
-                json!({ "hostname": host, "pathPrefix": format!("/service/{n}") }),
-            )
-        });
-        let project = json!({ "name": PROJECT, "components": [
-            { "component": app, "eventSources": [route("app", "app", json!({ "hostname": HOST }))] },
-            { "component": other, "eventSources": others.collect::<Vec<_>>() },
-        ]});
-        self.call("PutProject", json!({ "project": project })).await?;
+        self.call("PutProject", json!({ "project": warm_project() })).await?;
         Ok(())
     }
 
@@ -218,6 +203,20 @@ fn running(status: &Value) -> impl Iterator<Item = &Value> {
     status["runningComponents"].as_array().into_iter().flatten()
 }
 
+fn warm_project() -> Value {
+    let mut app = component("app", json!({ "minInstances": 1, "maxConcurrency": 10_000 }));
+    app["docker"]["idleTimeoutSeconds"] = json!(3600);
+    let other = component("other", json!({}));
+    let others = (0..OTHER_ROUTES).map(|n| {
+        let host = format!("r{}.bench.test", n % 100);
+        route(&format!("r{n}"), "other", json!({ "hostname": host, "pathPrefix": format!("/service/{n}") }))
+    });
+    json!({ "name": PROJECT, "components": [
+        { "component": app, "eventSources": [route("app", "app", json!({ "hostname": HOST }))] },
+        { "component": other, "eventSources": others.collect::<Vec<_>>() },
+    ]})
+}
+
 fn component(name: &str, more: Value) -> Value {
     let mut component = json!({
         "name": name, "version": 0, "environment": [], "maxInstances": 1, "maxConcurrency": 1,
@@ -253,4 +252,21 @@ async fn get(address: SocketAddr, host: &str, path: &str) -> Result<Answer> {
 /// A port that nobody listens on now.
 pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use maelstrom_core::wire;
+
+    use super::*;
+
+    #[test]
+    fn what_is_put_is_what_the_api_takes() {
+        let project: wire::Project = serde_json::from_value(warm_project()).unwrap();
+        assert_eq!(project.components.len(), 2);
+        assert_eq!(project.components[1].event_sources.len(), OTHER_ROUTES);
+        assert_eq!(project.components[0].component.min_instances, Some(1));
+        let docker = project.components[0].component.docker.as_ref().unwrap();
+        assert_eq!(docker.idle_timeout_seconds, Some(3600));
+    }
 }
