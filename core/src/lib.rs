@@ -18,5 +18,7 @@ pub mod names;
 pub mod ports;
 pub mod problem;
 pub mod rpc;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod time;
 pub mod wire;

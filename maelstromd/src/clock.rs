@@ -46,3 +46,46 @@ impl Clock for SystemClock {
         Box::pin(tokio::time::sleep(moment.since(now())))
     }
 }
+
+/// Follows Tokio's clock, so that tests with `start_paused` move it: hand it to what takes a [`Clock`].
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PausedClock {
+    began: tokio::time::Instant,
+}
+
+#[cfg(test)]
+impl PausedClock {
+    pub(crate) fn new() -> Self {
+        Self { began: tokio::time::Instant::now() }
+    }
+}
+
+#[cfg(test)]
+impl Clock for PausedClock {
+    fn now(&self) -> Moment {
+        // An hour after boot: subtractions behave as they do in life.
+        Moment::from_millis(3_600_000) + self.began.elapsed()
+    }
+
+    fn wall(&self) -> WallTime {
+        WallTime::from_millis(1_767_225_600_000) + self.began.elapsed()
+    }
+
+    fn sleep_until(&self, moment: Moment) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(moment.since(self.now())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_paused_clock_moves_with_tokio() {
+        let clock = PausedClock::new();
+        let start = clock.now();
+        clock.sleep_until(start + Duration::from_secs(90)).await;
+        assert!(clock.now().since(start) >= Duration::from_secs(90));
+    }
+}

@@ -3,9 +3,14 @@
 //!
 //! Contract:
 //! * A daemon touches only containers that carry its node's label ([`LABEL_NODE`]).
-//! * Calls are idempotent: starting what runs, stopping what stopped, removing what is gone succeed.
-//! * Events may be lost; `list` is the truth.
-//! * Every call ends in bounded time except `pull` and the streams, whose callers set the bound.
+//! * Calls are idempotent: starting what runs, pausing what is paused, stopping what stopped or is gone,
+//!   removing what is gone (container or image) succeed. Everything else asked of a container that is
+//!   gone fails with [`EngineError::NoSuchContainer`].
+//! * Events may be lost, and may be told twice; `list` is the truth.
+//! * Every call ends in bounded time except the streams, which end when dropped. A call that is given up
+//!   may still take effect: `list` tells.
+//! * Nothing needs a connection beforehand: each call tries anew, so the engine may start after the
+//!   daemon, go away and come back.
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
@@ -47,7 +52,8 @@ pub struct Container {
     pub image_id: String,
     /// Where its ports are reached; `None` while not running.
     pub address: Option<IpAddr>,
-    /// Host's process id of its first process; `None` while not running.
+    /// Process id of its first process on this host; `None` while not running, and for an engine on
+    /// another host.
     pub pid: Option<u32>,
     /// Unix milliseconds of the last start, 0 = never.
     pub started_at: i64,
@@ -80,7 +86,8 @@ pub enum EngineEvent {
     ImageChanged {
         image: String,
     },
-    /// The stream was interrupted and is back: look at everything again.
+    /// The first item, and again after each interruption: the subscription stands from here on, what
+    /// happened before may have been missed. Look at everything again.
     Resubscribed,
 }
 
@@ -109,7 +116,7 @@ pub struct LogQuery {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExecOutput {
     pub exit_code: i64,
-    /// Both streams, cut to a bounded length.
+    /// Both streams, cut to 64 KiB.
     pub output: String,
 }
 
@@ -143,17 +150,22 @@ pub trait ContainerEngine: Send + Sync {
     /// Makes a container, not started. `ImageMissing` when the image isn't on the node.
     fn create(&self, spec: ContainerSpec) -> BoxFuture<'_, EngineResult<InstanceId>>;
 
-    /// Starts it and tells its address and pid.
+    /// Starts it and tells its address and pid. `Refused` when it is paused, or can't run: the error
+    /// then says why (no such program, port in use, no such network, …). The state of what comes back
+    /// may be `Exited` already.
     fn start(&self, id: InstanceId) -> BoxFuture<'_, EngineResult<Container>>;
 
-    /// SIGTERM, after `grace` SIGKILL; returns when it has ended. Unpauses a paused one first.
+    /// SIGTERM, after `grace` SIGKILL; returns when it has ended. Unpauses a paused one, so that it can
+    /// hear the SIGTERM.
     fn stop(&self, id: InstanceId, grace: Duration) -> BoxFuture<'_, EngineResult<()>>;
 
     /// Removes it, killing it if it still runs, with its anonymous volumes.
     fn remove(&self, id: InstanceId) -> BoxFuture<'_, EngineResult<()>>;
 
+    /// Freezes its processes; it keeps its address and memory. `Refused` when it isn't running.
     fn pause(&self, id: InstanceId) -> BoxFuture<'_, EngineResult<()>>;
 
+    /// Lets it run on. `Refused` when it isn't running.
     fn unpause(&self, id: InstanceId) -> BoxFuture<'_, EngineResult<()>>;
 
     fn inspect(&self, id: InstanceId) -> BoxFuture<'_, EngineResult<Container>>;
@@ -161,7 +173,7 @@ pub trait ContainerEngine: Send + Sync {
     /// All containers with the node's label, running or not.
     fn list(&self, node: NodeId) -> BoxFuture<'_, EngineResult<Vec<Container>>>;
 
-    /// Runs a command inside; ends by `limit` at the latest with `Refused`.
+    /// Runs a command inside; ends by `limit` at the latest with `Refused`, leaving the command behind.
     fn exec(
         &self,
         id: InstanceId,
@@ -172,10 +184,12 @@ pub trait ContainerEngine: Send + Sync {
     /// Events of the engine from now on; resubscribes by itself (with back-off) and never ends.
     fn events(&self) -> BoxStream<'static, EngineEvent>;
 
-    /// Lines of a container's output. Ends with the container, or at its last line without `follow`.
+    /// Lines of a container's output. Ends with the container, or at its last line without `follow`; ends
+    /// after an error.
     fn logs(&self, id: InstanceId, query: LogQuery) -> BoxStream<'static, EngineResult<LogLine>>;
 
-    /// Fetches the image, with the credentials or the pull command of `pull`.
+    /// Fetches the image, with the credentials or the pull command of `pull`. `ImageMissing` when the
+    /// registry refuses or lacks it or the command fails.
     fn pull(&self, image: String, pull: PullSpec) -> BoxFuture<'_, EngineResult<()>>;
 
     /// Content id of a local image; `None` when it isn't there.
@@ -183,7 +197,8 @@ pub trait ContainerEngine: Send + Sync {
 
     fn images(&self) -> BoxFuture<'_, EngineResult<Vec<Image>>>;
 
-    /// Removes an image by name or id; `Refused` when a container uses it.
+    /// Takes a name from an image, and with its last name the image; an image without a name goes by its
+    /// id. `Refused` when a container uses it.
     fn remove_image(&self, image: String) -> BoxFuture<'_, EngineResult<()>>;
 
     /// Removes exited containers that carry the node's label and untagged images; returns how many.

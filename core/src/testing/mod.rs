@@ -1,0 +1,8 @@
+//! Stand-ins for the outside world, and the suites that hold them to the seams' contracts.
+//!
+//! Tests of decisions need none of this; tests of loops do: they get a [`clock`] they turn themselves and
+//! an [`engine`] that fails on demand. Nothing here knows an async runtime, so it runs under a paused
+//! Tokio clock as well as under a plain executor.
+
+pub mod clock;
+pub mod engine;
