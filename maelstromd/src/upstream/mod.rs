@@ -1,0 +1,20 @@
+//! The client side of the request path: connections to containers and the exchange of one request for
+//! one response on them.
+//!
+//! An HTTP/1.1 exchange is a plain value that the request's own future polls: no task is spawned for it,
+//! and dropping it closes its connection at once, which is how a container learns that a client went away.
+//! Containers that speak HTTP/2 get one multiplexed connection each ([`h2c`]).
+//!
+//! What never happens here:
+//! * A connection is never used again unless request and response were both carried to their very end
+//!   and not one byte came after them.
+//! * A connection never turns into a tunnel before the container said `101` to a client that asked for it.
+//! * No body is held whole; memory per exchange is bounded by one read buffer and one frame.
+
+#![allow(dead_code)]
+
+mod connection;
+mod connections;
+
+pub use connection::Connection;
+pub use connections::Connections;
