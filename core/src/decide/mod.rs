@@ -1,6 +1,10 @@
 //! Pure decisions: values in, a value and its reasons out. `now` is an argument, ties end with an id,
 //! and deciding again on the outcome changes nothing.
 
+pub mod backoff;
+pub mod converge;
+pub mod health;
+
 /// An answer together with why: printed by `maelctl explain` and kept in the journal.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decided<T> {
