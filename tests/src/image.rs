@@ -29,8 +29,14 @@ const SOURCE_LABEL: &str = "maelstrom.test.source";
 
 /// Makes sure that [`APP`] and [`APP_NEXT`] are in the engine and current.
 pub async fn prepare(docker: &Docker) -> Result<()> {
+    prepare_as(docker, APP, "1").await?;
+    prepare_as(docker, APP_NEXT, "2").await
+}
+
+/// The same under a tag and `APP_VERSION` of the caller's choice.
+pub async fn prepare_as(docker: &Docker, tag: &str, version: &str) -> Result<()> {
     let source = source_hash()?;
-    if is_current(docker, APP, &source).await? && is_current(docker, APP_NEXT, &source).await? {
+    if is_current(docker, tag, &source).await? {
         return Ok(());
     }
     let (binary, _lock) = tokio::task::spawn_blocking(|| {
@@ -38,16 +44,15 @@ pub async fn prepare(docker: &Docker) -> Result<()> {
         build().map(|binary| (binary, lock))
     })
     .await??;
-    for (tag, version) in [(APP, "1"), (APP_NEXT, "2")] {
-        if !is_current(docker, tag, &source).await? {
-            import(docker, tag, version, &binary).await?;
-        }
+    // Another process may have done it while this one waited for the lock.
+    match is_current(docker, tag, &source).await? {
+        true => Ok(()),
+        false => import(docker, tag, version, &binary).await,
     }
-    Ok(())
 }
 
-/// Imports the test service under a tag of the caller's choice, whatever was there:
-/// for tests that move a tag to another image.
+/// Imports the test service under a tag whatever was there, as a new image: for
+/// tests that move a tag.
 pub async fn import_as(docker: &Docker, tag: &str, version: &str) -> Result<()> {
     import(docker, tag, version, &binary().await?).await
 }

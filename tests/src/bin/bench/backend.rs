@@ -19,7 +19,7 @@ pub(crate) const PORT: u16 = 8080;
 
 /// Removes what a killed bench left and brings the image in.
 pub(crate) async fn prepare(docker: &Docker) -> Result<()> {
-    image::import_as(docker, IMAGE, "1").await?;
+    image::prepare_as(docker, IMAGE, "1").await?;
     for filter in [("label", "maelstrom.test=bench"), ("ancestor", IMAGE)] {
         let filters = HashMap::from([(filter.0, vec![filter.1.to_owned()])]);
         let list = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();

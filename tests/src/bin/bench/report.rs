@@ -79,6 +79,7 @@ impl Row {
         match self.goal {
             Goal::None => "",
             _ if !self.meets_must() => "NO",
+            Goal::AtMost { must: f64::INFINITY, .. } if !self.meets_target() => "not the target",
             _ if !self.meets_target() => "must",
             _ => "target",
         }
