@@ -6,7 +6,7 @@
 //! * Each commit that changes something raises the revision; reading the revision is cheap.
 //! * Calls end in bounded time, with [`StoreError::Unavailable`] when the store can't be reached.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use super::BoxFuture;
 use crate::{
@@ -25,9 +25,23 @@ pub struct Configuration {
     pub revision: Revision,
     pub components: Vec<wire::Component>,
     pub event_sources: Vec<wire::EventSourceWithStatus>,
+    /// What is stored but can't be decoded (damaged, edited by hand, written by a newer program): left
+    /// out above, and kept in the store until somebody puts or removes it.
+    pub unreadable: Vec<Unreadable>,
 }
 
-/// One step of a commit.
+/// A stored component or event source that can't be decoded.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Unreadable {
+    pub entity: Entity,
+    pub name: String,
+    /// A put or removal is based on it as usual.
+    pub version: i64,
+    pub reason: String,
+}
+
+/// One step of a commit. A commit has at most one step per entity, except that
+/// [`Op::EnableEventSource`] may follow the put of its source.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     /// Writes `component` with version `based_on + 1`, if its stored version is `based_on` (0 = there
@@ -60,6 +74,11 @@ pub enum Op {
         name: String,
         version: i64,
     },
+    /// Requires that nothing was committed since this revision, changes nothing: what was decided on a
+    /// whole configuration holds only while that is the current one.
+    ExpectRevision {
+        revision: Revision,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,12 +86,15 @@ pub enum Entity {
     Component,
     EventSource,
     Role,
+    Heartbeat,
+    /// The configuration as a whole; its version is its revision.
+    Configuration,
 }
 
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// A condition did not hold: somebody else was first. `current` is the version there now, 0 for none.
-    #[error("{entity:?} '{name}' has version {current}, not {expected}")]
+    #[error("{entity} '{name}' has version {current}, not {expected}")]
     Conflict { entity: Entity, name: String, expected: i64, current: i64 },
     /// The store can't be reached or refuses to work; may pass by itself.
     #[error("the store is not available: {reason}")]
@@ -115,6 +137,12 @@ pub struct RoleRecord {
 pub type StoreResult<T> = Result<T, StoreError>;
 
 pub trait Store: Send + Sync {
+    /// Whether this daemon is the only one that can use the store, as long as it runs. Its roles then
+    /// can't be contended, and stay with it even while nothing can be written.
+    fn exclusive(&self) -> bool {
+        false
+    }
+
     /// The current revision.
     fn revision(&self) -> BoxFuture<'_, StoreResult<Revision>>;
 
@@ -126,7 +154,8 @@ pub trait Store: Send + Sync {
     fn commit(&self, ops: Vec<Op>) -> BoxFuture<'_, StoreResult<Revision>>;
 
     /// Writes the node's heartbeat if the stored one has the same incarnation and `beat - 1` or `beat`
-    /// (an answer was lost and the write is sent again), or another incarnation, or is not there.
+    /// (an answer was lost and the write is sent again), or another incarnation, or is not there. Else
+    /// a conflict, with the beats as versions.
     fn beat(&self, heartbeat: Heartbeat) -> BoxFuture<'_, StoreResult<()>>;
 
     /// All heartbeats, sorted by node.
@@ -152,4 +181,27 @@ pub trait Store: Send + Sync {
 
     /// Drops the claims of rules that are gone.
     fn forget_fires(&self, rules: Vec<String>) -> BoxFuture<'_, StoreResult<()>>;
+}
+
+// === impl Entity ===
+
+impl fmt::Display for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Component => "component",
+            Self::EventSource => "event source",
+            Self::Role => "role",
+            Self::Heartbeat => "heartbeat",
+            Self::Configuration => "configuration",
+        })
+    }
+}
+
+// === impl StoreError ===
+
+impl StoreError {
+    /// Somebody committed between a decision and its commit: decide again.
+    pub fn is_outdated_revision(&self) -> bool {
+        matches!(self, Self::Conflict { entity: Entity::Configuration, .. })
+    }
 }

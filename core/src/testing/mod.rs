@@ -6,3 +6,7 @@
 
 pub mod clock;
 pub mod engine;
+pub mod store;
+// Its cases are tests: they unwrap what must hold.
+#[allow(clippy::unwrap_used)]
+pub mod store_conformance;
