@@ -1,6 +1,9 @@
 //! The daemon that runs on every node beside Docker.
 
+pub mod args;
 pub mod clock;
+pub mod config;
 pub mod journal;
 pub mod tasks;
+pub mod telemetry;
 pub mod upstream;

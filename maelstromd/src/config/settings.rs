@@ -1,0 +1,85 @@
+//! The settings as the daemon uses them: units in types, unset apart from empty.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Deserializer, de::Error};
+
+/// Everything that the daemon is told from outside.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Settings {
+    pub store: StoreSetting,
+    pub public_address: IpAddr,
+    pub public_port: u16,
+    pub private_address: IpAddr,
+    pub private_port: u16,
+    #[serde(default, deserialize_with = "unless_empty")]
+    pub private_url: Option<String>,
+    #[serde(default, deserialize_with = "unless_empty")]
+    pub node_id: Option<String>,
+    /// MiB for containers; `None`: what the system has.
+    #[serde(default)]
+    pub total_memory: Option<u64>,
+    #[serde(deserialize_with = "seconds")]
+    pub http_read_timeout: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub http_write_timeout: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub http_idle_timeout: Duration,
+    #[serde(rename = "cron_refresh_seconds", deserialize_with = "seconds")]
+    pub cron_refresh: Duration,
+    #[serde(rename = "shutdown_pause_seconds", deserialize_with = "seconds")]
+    pub shutdown_pause: Duration,
+    #[serde(rename = "drain_seconds", deserialize_with = "seconds")]
+    pub drain: Duration,
+    pub keep_containers: bool,
+    /// `None`: no pruning.
+    #[serde(rename = "docker_prune_minutes", deserialize_with = "minutes")]
+    pub docker_prune: Option<Duration>,
+    pub docker_prune_unreg_images: bool,
+    #[serde(default, deserialize_with = "comma_list")]
+    pub docker_prune_unreg_keep: Vec<String>,
+    pub log_level: String,
+    pub log_format: LogFormat,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreSetting {
+    Sqlite(PathBuf),
+    DynamoDb(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl<'de> Deserialize<'de> for StoreSetting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.split_once(':') {
+            Some(("sqlite", path)) => Ok(Self::Sqlite(path.into())),
+            Some(("dynamodb", table)) => Ok(Self::DynamoDb(table.into())),
+            _ => Err(D::Error::custom("neither sqlite: nor dynamodb:")),
+        }
+    }
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_secs)
+}
+
+fn minutes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let minutes = u64::deserialize(deserializer)?;
+    Ok((minutes > 0).then(|| Duration::from_secs(minutes * 60)))
+}
+
+fn unless_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(deserializer).map(|text| Some(text).filter(|text| !text.is_empty()))
+}
+
+fn comma_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect())
+}

@@ -1,0 +1,136 @@
+//! The one table of settings. Environment, files, flags, help, `maelstromd config` and the README come
+//! from it.
+
+/// What values a setting takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text, empty stands for unset.
+    Text,
+    /// An IP address to listen on.
+    Address,
+    /// `sqlite:PATH` or `dynamodb:TABLE`.
+    Store,
+    /// `http://host[:port]`.
+    Url,
+    /// A port; 0 lets the system choose.
+    Port,
+    /// Whole seconds, minutes, MiB or the like, in these bounds.
+    Number { least: u64, most: u64 },
+    /// `true`, `false`, and what people write for them.
+    Switch,
+    /// A level, or levels by module.
+    LogLevel,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+/// One setting.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The variable in the environment and in `NAME=value` files.
+    pub name: &'static str,
+    /// Its key in `maelstromd.toml`; with `-` for `_` its flag.
+    pub key: &'static str,
+    pub kind: Kind,
+    /// `None`: unset means what `help` says.
+    pub default: Option<&'static str>,
+    /// Never shown.
+    pub secret: bool,
+    pub help: &'static str,
+    /// The feature that it belongs to, when this build has not got it.
+    pub not_built: Option<&'static str>,
+}
+
+const fn setting(
+    name: &'static str,
+    key: &'static str,
+    kind: Kind,
+    default: Option<&'static str>,
+    help: &'static str,
+) -> Setting {
+    Setting { name, key, kind, default, secret: false, help, not_built: None }
+}
+
+impl Setting {
+    const fn of(self, feature: &'static str) -> Self {
+        Self { not_built: Some(feature), ..self }
+    }
+
+    const fn secret(self) -> Self {
+        Self { secret: true, ..self }
+    }
+
+    /// Its command-line flag, without dashes in front.
+    pub fn flag(&self) -> String {
+        self.key.replace('_', "-")
+    }
+}
+
+/// A day: longer than anything here should take.
+const SECONDS: Kind = Kind::Number { least: 0, most: 86_400 };
+const TIMEOUT: Kind = Kind::Number { least: 1, most: 86_400 };
+/// A petabyte in MiB.
+const MEBIBYTES: Kind = Kind::Number { least: 0, most: 1 << 30 };
+const AWS: &str = "AWS integration";
+const CLUSTER: &str = "clusters";
+const TLS: &str = "TLS";
+
+#[rustfmt::skip]
+pub const SETTINGS: &[Setting] = &[
+    setting("MAEL_STORE", "store", Kind::Store, Some("sqlite:maelstrom.db"),
+        "where projects, components and event sources are kept: sqlite:PATH (one node) or dynamodb:TABLE (cluster)"),
+    setting("MAEL_PUBLIC_ADDRESS", "public_address", Kind::Address, Some("0.0.0.0"),
+        "address that the public gateway listens on; :: takes IPv4 and IPv6"),
+    setting("MAEL_PUBLIC_PORT", "public_port", Kind::Port, Some("80"),
+        "port of the public gateway; 0 lets the system choose"),
+    setting("MAEL_PUBLIC_HTTPS_PORT", "public_https_port", Kind::Port, Some("443"),
+        "port of the public gateway for HTTPS").of(TLS),
+    setting("MAEL_PRIVATE_ADDRESS", "private_address", Kind::Address, Some("0.0.0.0"),
+        "address that the private gateway listens on; containers must be able to reach it"),
+    setting("MAEL_PRIVATE_PORT", "private_port", Kind::Port, Some("8374"),
+        "port of the private gateway: containers, maelctl, metrics; 0 lets the system choose"),
+    setting("MAEL_PRIVATE_URL", "private_url", Kind::Url, None,
+        "what containers get as MAELSTROM_PRIVATE_URL; unset: the Docker bridge's address and the private port"),
+    setting("MAEL_NODE_ID", "node_id", Kind::Text, None,
+        "name of this node, unique and the same after a restart; unset: made once and kept beside the store"),
+    setting("MAEL_TOTAL_MEMORY", "total_memory", MEBIBYTES, None,
+        "MiB for containers; 0: this node only relays; unset: the memory of the system, or of the daemon's control group"),
+    setting("MAEL_HTTP_READ_TIMEOUT", "http_read_timeout", TIMEOUT, Some("300"),
+        "seconds for a client to send its request"),
+    setting("MAEL_HTTP_WRITE_TIMEOUT", "http_write_timeout", TIMEOUT, Some("310"),
+        "seconds for an answer to be sent without any progress"),
+    setting("MAEL_HTTP_IDLE_TIMEOUT", "http_idle_timeout", TIMEOUT, Some("310"),
+        "seconds that a client's connection stays open with no request on it"),
+    setting("MAEL_CRON_REFRESH_SECONDS", "cron_refresh_seconds", TIMEOUT, Some("60"),
+        "upper bound in seconds for picking up changed cron rules; changes are pushed, too"),
+    setting("MAEL_SHUTDOWN_PAUSE_SECONDS", "shutdown_pause_seconds", SECONDS, Some("0"),
+        "seconds between the public health check turning 503 and the end of accepting requests"),
+    setting("MAEL_DRAIN_SECONDS", "drain_seconds", SECONDS, Some("310"),
+        "seconds at most that requests in flight may take to end when the daemon stops"),
+    setting("MAEL_KEEP_CONTAINERS", "keep_containers", Kind::Switch, Some("false"),
+        "true: SIGTERM leaves containers running for the next daemon, which takes them over"),
+    setting("MAEL_DOCKER_PRUNE_MINUTES", "docker_prune_minutes", Kind::Number { least: 0, most: 525_600 }, Some("0"),
+        "minutes between removals of exited containers and untagged images; 0: never"),
+    setting("MAEL_DOCKER_PRUNE_UNREG_IMAGES", "docker_prune_unreg_images", Kind::Switch, Some("false"),
+        "true: pruning removes images of no component, too"),
+    setting("MAEL_DOCKER_PRUNE_UNREG_KEEP", "docker_prune_unreg_keep", Kind::Text, None,
+        "comma-separated globs of images that are never removed"),
+    setting("MAEL_LOG_LEVEL", "log_level", Kind::LogLevel, Some("info"),
+        "error, warn, info, debug or trace, also by module: info,maelstromd::gateway=debug"),
+    setting("MAEL_LOG_FORMAT", "log_format", Kind::Choice(&["text", "json"]), Some("text"),
+        "text for people or json for programs"),
+    setting("MAEL_NODE_LIVENESS_SECONDS", "node_liveness_seconds", Kind::Number { least: 3, most: 86_400 }, Some("300"),
+        "a node that is silent for longer leaves the cluster").of(CLUSTER),
+    setting("MAEL_INSTANCE_ID", "instance_id", Kind::Text, None,
+        "the machine's id in the cloud; unset: from the instance metadata on EC2").of(AWS),
+    setting("MAEL_TERMINATE_COMMAND", "terminate_command", Kind::Text, None,
+        "command run after a termination by the cloud, not after SIGTERM").of(AWS).secret(),
+    setting("MAEL_AWS_TERMINATE_QUEUE_URL", "aws_terminate_queue_url", Kind::Text, None,
+        "SQS queue of the autoscaling group's termination hook").of(AWS),
+    setting("MAEL_AWS_TERMINATE_MAX_AGE_SECONDS", "aws_terminate_max_age_seconds", TIMEOUT, Some("600"),
+        "seconds after which messages of the termination hook are deleted").of(AWS),
+    setting("MAEL_AWS_SPOT_TERMINATE_POLL_SECONDS", "aws_spot_terminate_poll_seconds", SECONDS, Some("0"),
+        "seconds between looks for a spot interruption; 0: never").of(AWS),
+    setting("LETSENCRYPT_EMAIL", "letsencrypt_email", Kind::Text, None,
+        "turns on automatic certificates for the hostnames of http event sources").of(TLS),
+];
