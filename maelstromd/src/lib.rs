@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod journal;
 pub mod tasks;

@@ -1,0 +1,6 @@
+//! What the nodes of a cluster share: the configuration, kept in memory, and the roles.
+
+mod changes;
+mod configuration;
+
+pub use configuration::{ConfigurationCache, Snapshot, Source, UpdateError};
