@@ -4,6 +4,9 @@
 pub mod backoff;
 pub mod converge;
 pub mod health;
+pub mod activity;
+pub mod pool;
+pub mod route;
 
 /// An answer together with why: printed by `maelctl explain` and kept in the journal.
 #[derive(Clone, Debug, Default, PartialEq)]
