@@ -5,6 +5,7 @@ pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod journal;
+pub mod router;
 pub mod tasks;
 pub mod telemetry;
 pub mod upstream;

@@ -340,8 +340,7 @@ impl<M: Clone, W> Pool<M, W> {
     fn stand(&mut self, seat: usize, standing: Standing) {
         if let Some(occupant) = &mut self.seats[seat] {
             occupant.standing = standing;
-            self.loads[seat] =
-                if standing == Standing::InRotation { occupant.activity.level() } else { OUT };
+            self.loads[seat] = if standing == Standing::InRotation { occupant.activity.level() } else { OUT };
         }
     }
 }
