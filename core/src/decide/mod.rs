@@ -1,10 +1,10 @@
 //! Pure decisions: values in, a value and its reasons out. `now` is an argument, ties end with an id,
 //! and deciding again on the outcome changes nothing.
 
+pub mod activity;
 pub mod backoff;
 pub mod converge;
 pub mod health;
-pub mod activity;
 pub mod pool;
 pub mod route;
 
