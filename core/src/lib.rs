@@ -15,8 +15,10 @@ pub mod decide;
 pub mod event_source;
 pub mod journal;
 pub mod names;
+pub mod nearest;
 pub mod ports;
 pub mod problem;
+pub mod project_file;
 pub mod rpc;
 #[cfg(feature = "testing")]
 pub mod testing;
