@@ -4,6 +4,7 @@ pub mod args;
 pub mod clock;
 pub mod cluster;
 pub mod config;
+pub mod control;
 pub mod journal;
 pub mod router;
 pub mod tasks;
