@@ -5,6 +5,7 @@ pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod control;
+pub mod docker;
 pub mod journal;
 pub mod router;
 pub mod tasks;

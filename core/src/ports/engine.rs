@@ -27,6 +27,10 @@ use crate::{
 pub const LABEL_NODE: &str = "maelstrom.node";
 pub const LABEL_COMPONENT: &str = "maelstrom.component";
 pub const LABEL_VERSION: &str = "maelstrom.version";
+/// Set to [`LOG_INTO_DAEMON`] on a container whose lines belong into the daemon's own log.
+pub const LABEL_LOG: &str = "maelstrom.log";
+/// The log driver of that name.
+pub const LOG_INTO_DAEMON: &str = "maelstrom";
 
 /// What a container is made from: the component's part and what the node adds.
 #[derive(Clone, Debug, PartialEq)]

@@ -142,11 +142,14 @@ impl World {
         }
         self.containers_made += 1;
         let id = InstanceId::new(format!("{:064x}", self.containers_made));
-        let labels = [
+        let mut labels = vec![
             (LABEL_NODE, spec.node.to_string()),
             (LABEL_COMPONENT, spec.component.to_string()),
             (LABEL_VERSION, spec.version.to_string()),
         ];
+        if spec.docker.log_driver.as_deref() == Some(LOG_INTO_DAEMON) {
+            labels.push((LABEL_LOG, LOG_INTO_DAEMON.to_owned()));
+        }
         let container = Container {
             id: id.clone(),
             name: spec.name.clone(),
