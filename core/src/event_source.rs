@@ -1,5 +1,6 @@
 //! What turns an outside event into an HTTP request to a component: checked, with defaults applied.
 
+mod check;
 mod parse;
 
 use crate::names::{ComponentName, EventSourceName, ProjectName};

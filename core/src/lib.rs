@@ -18,6 +18,7 @@ pub mod names;
 pub mod nearest;
 pub mod ports;
 pub mod problem;
+pub mod project;
 pub mod project_file;
 pub mod rpc;
 #[cfg(feature = "testing")]

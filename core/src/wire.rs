@@ -9,6 +9,7 @@
 mod entities;
 mod methods;
 mod status;
+mod stored;
 
 pub use entities::*;
 pub use methods::*;

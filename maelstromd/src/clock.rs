@@ -29,6 +29,12 @@ pub fn unix_nanos() -> u64 {
     u64::try_from(unix().as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Microseconds of `CLOCK_MONOTONIC`, as systemd asks for them.
+pub fn monotonic_micros() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1_000
+}
+
 fn unix() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

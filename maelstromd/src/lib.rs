@@ -1,10 +1,12 @@
 //! The daemon that runs on every node beside Docker.
 
+pub mod api;
 pub mod args;
 pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod control;
+pub mod daemon;
 pub mod docker;
 pub mod journal;
 pub mod router;

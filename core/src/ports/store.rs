@@ -183,6 +183,28 @@ pub trait Store: Send + Sync {
     fn forget_fires(&self, rules: Vec<String>) -> BoxFuture<'_, StoreResult<()>>;
 }
 
+// === impl Configuration ===
+
+impl Configuration {
+    /// The version that a put or removal must be based on; 0 = there is none of this name.
+    pub fn component_version(&self, name: &str) -> i64 {
+        let found = self.components.iter().find(|component| component.name == name).map(|c| c.version);
+        found.unwrap_or_else(|| self.unreadable_version(Entity::Component, name))
+    }
+
+    /// Like [`Self::component_version`].
+    pub fn event_source_version(&self, name: &str) -> i64 {
+        let mut sources = self.event_sources.iter().map(|source| &source.event_source);
+        let found = sources.find(|source| source.name == name).map(|source| source.version);
+        found.unwrap_or_else(|| self.unreadable_version(Entity::EventSource, name))
+    }
+
+    fn unreadable_version(&self, entity: Entity, name: &str) -> i64 {
+        let mut damaged = self.unreadable.iter();
+        damaged.find(|one| one.entity == entity && one.name == name).map_or(0, |one| one.version)
+    }
+}
+
 // === impl Entity ===
 
 impl fmt::Display for Entity {

@@ -202,7 +202,8 @@ impl ConfigurationCache {
         }
     }
 
-    async fn look(&self) -> StoreResult<()> {
+    /// Reads the store's revision and takes in what changed.
+    pub async fn look(&self) -> StoreResult<()> {
         if self.store.revision().await? != self.current().revision {
             self.refresh().await?;
         }

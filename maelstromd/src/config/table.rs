@@ -6,6 +6,8 @@
 pub enum Kind {
     /// Any text, empty stands for unset.
     Text,
+    /// A node's id: it travels in headers, labels and URLs.
+    NodeId,
     /// An IP address to listen on.
     Address,
     /// `sqlite:PATH` or `dynamodb:TABLE`.
@@ -91,7 +93,7 @@ pub const SETTINGS: &[Setting] = &[
         "port of the private gateway: containers, maelctl, metrics; 0 lets the system choose"),
     setting("MAEL_PRIVATE_URL", "private_url", Kind::Url, None,
         "what containers get as MAELSTROM_PRIVATE_URL; unset: the Docker bridge's address and the private port"),
-    setting("MAEL_NODE_ID", "node_id", Kind::Text, None,
+    setting("MAEL_NODE_ID", "node_id", Kind::NodeId, None,
         "name of this node, unique and the same after a restart; unset: made once and kept beside the store"),
     setting("MAEL_TOTAL_MEMORY", "total_memory", MEBIBYTES, None,
         "MiB for containers; 0: this node only relays; unset: the memory of the system, or of the daemon's control group"),

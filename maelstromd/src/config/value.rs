@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use figment::value::Value;
 
+use crate::daemon::identity::is_node_id;
+
 use super::table::{Kind, Setting};
 
 /// Reads `text` as a value of `setting`. `Ok(None)`: empty, which stands for unset.
@@ -11,12 +13,13 @@ pub(super) fn parse(setting: &Setting, text: &str) -> Result<Option<Value>, Stri
     let text = text.trim();
     if text.is_empty() {
         return match setting.kind {
-            Kind::Text | Kind::Url => Ok(None),
+            Kind::Text | Kind::NodeId | Kind::Url => Ok(None),
             _ => Err(allowed(setting)),
         };
     }
     let fits = match setting.kind {
         Kind::Text => true,
+        Kind::NodeId => is_node_id(text),
         Kind::Address => text.parse::<IpAddr>().is_ok(),
         Kind::Store => ["sqlite:", "dynamodb:"]
             .iter()
@@ -44,6 +47,7 @@ pub(super) fn parse(setting: &Setting, text: &str) -> Result<Option<Value>, Stri
 pub(super) fn allowed(setting: &Setting) -> String {
     match setting.kind {
         Kind::Text => "a text".into(),
+        Kind::NodeId => "up to 64 of a-z, A-Z, 0-9, '-', '_', '.' are allowed".into(),
         Kind::Address => "an IP address like 0.0.0.0, 127.0.0.1 or :: is allowed".into(),
         Kind::Store => "sqlite:PATH or dynamodb:TABLE is allowed".into(),
         Kind::Url => "a URL like http://10.0.0.1:8374 is allowed".into(),

@@ -40,7 +40,6 @@ impl Daemon {
         command
             .current_dir(&options.scratch)
             .env("MAEL_STORE", format!("sqlite:{}", options.scratch.join("maelstrom.db").display()))
-            .env("MAEL_PUBLIC_ADDRESS", public.ip().to_string())
             .env("MAEL_PUBLIC_PORT", public.port().to_string())
             .env("MAEL_PRIVATE_PORT", private.port().to_string())
             // What tokio takes for the number of its workers.

@@ -1,0 +1,52 @@
+//! Tells systemd what the daemon is doing (`Type=notify`). Without `NOTIFY_SOCKET` it does nothing.
+//!
+//! Source: sd_notify(3).
+
+use std::{
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::net::{SocketAddr, UnixDatagram},
+    },
+    time::Duration,
+};
+
+/// It serves.
+pub fn ready(status: &str) {
+    send(&format!("READY=1\nSTATUS={status}"));
+}
+
+/// It leaves, which takes at most `limit`.
+pub fn stopping(limit: Duration) {
+    send(&format!("STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC={}", limit.as_micros()));
+}
+
+/// It restarts in place and will tell when it is ready.
+pub fn reloading(limit: Duration) {
+    let now = crate::clock::monotonic_micros();
+    send(&format!(
+        "RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS=draining for a restart\nEXTEND_TIMEOUT_USEC={}",
+        limit.as_micros()
+    ));
+}
+
+/// A failure is worth a line, not more: the service runs on.
+fn send(text: &str) {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let sent = address(&path).and_then(|address| {
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        socket.send_to_addr(text.as_bytes(), &address)
+    });
+    if let Err(error) = sent {
+        tracing::debug!(%error, "systemd could not be told");
+    }
+}
+
+/// A path, or with `@` in front a name in the abstract namespace.
+fn address(path: &std::ffi::OsStr) -> std::io::Result<SocketAddr> {
+    use std::os::unix::ffi::OsStrExt as _;
+    match path.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(path),
+    }
+}
