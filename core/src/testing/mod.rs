@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod engine;
+pub mod engine_conformance;
 pub mod store;
 // Its cases are tests: they unwrap what must hold.
 #[allow(clippy::unwrap_used)]
