@@ -99,6 +99,11 @@ impl Activity {
         self.set(self.level.saturating_sub(1), now);
     }
 
+    /// Counts as activity without being a request: somebody asked for the component to be there.
+    pub fn touch(&mut self, now: Moment) {
+        self.set(self.level, now);
+    }
+
     #[inline]
     fn set(&mut self, level: u32, now: Moment) {
         let now = now.max(self.at);

@@ -2,6 +2,7 @@
 //! and deciding again on the outcome changes nothing.
 
 pub mod activity;
+pub mod autoscale;
 pub mod backoff;
 pub mod converge;
 pub mod health;

@@ -41,7 +41,7 @@ pub use pool::{ComponentPool, Retired};
 pub use reading::{InstanceReading, Load, PoolReading};
 pub use slot::Slot;
 
-use crate::journal::Journal;
+use crate::{cluster::Snapshot, journal::Journal};
 
 /// Routes and pools of this node.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ pub struct Router {
 
 #[derive(Debug, Default)]
 struct Table {
+    /// Rises with every configuration, 0 = none yet.
+    generation: u64,
     routes: RouteTable<Arc<ComponentPool>>,
     pools: HashMap<ComponentName, Arc<ComponentPool>>,
 }
@@ -82,23 +84,31 @@ impl Router {
 
     /// Puts a configuration in place: the components and the enabled event sources. Components that are
     /// gone turn their waiters away; those that stay keep instances and waiters.
-    pub fn configure<'a>(
-        &self,
-        components: impl IntoIterator<Item = &'a Arc<Component>>,
-        enabled: impl IntoIterator<Item = &'a EventSource>,
-    ) {
+    pub fn configure(&self, snapshot: &Snapshot) {
         let _one_at_a_time = self.configuring.lock();
         let old = self.table.load_full();
-        let pools: HashMap<ComponentName, Arc<ComponentPool>> = components
-            .into_iter()
+        let pools: HashMap<ComponentName, Arc<ComponentPool>> = snapshot
+            .components
+            .values()
             .map(|component| (component.name.clone(), self.pool(&old, component)))
             .collect();
-        let routes = enabled.into_iter().filter_map(|source| route(source, &pools)).collect();
-        self.table.store(Arc::new(Table { routes: RouteTable::new(routes), pools }));
+        let enabled = snapshot.event_sources.iter().filter(|source| source.enabled);
+        let routes = enabled.filter_map(|source| route(&source.source, &pools)).collect();
+        self.table.store(Arc::new(Table {
+            generation: old.generation + 1,
+            routes: RouteTable::new(routes),
+            pools,
+        }));
         let new = self.table.load();
         for (_, pool) in old.pools.iter().filter(|(name, _)| !new.pools.contains_key(*name)) {
             pool.close(&AcquireError::Removed);
         }
+        self.demand.notify_one();
+    }
+
+    /// Rises with every configuration; 0: none was put in place yet, so nothing is known to be unwanted.
+    pub fn generation(&self) -> u64 {
+        self.table.load().generation
     }
 
     fn pool(&self, old: &Table, component: &Arc<Component>) -> Arc<ComponentPool> {
@@ -145,7 +155,8 @@ impl Router {
         pools
     }
 
-    /// Wakes one listener when a component that has no instance gets a waiter. Keeps one wake-up.
+    /// Wakes one listener when a component that has no instance gets a waiter, and when a configuration
+    /// was put in place. Keeps one wake-up.
     pub fn demand(&self) -> &Notify {
         &self.demand
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use maelstrom_core::{
     decide::{
         activity::{Activity, Window},
+        autoscale::{Demand, PANIC_WINDOW, STABLE_WINDOW},
         pool::Standing,
     },
     names::InstanceId,
@@ -15,27 +16,12 @@ use maelstrom_core::{
 use super::ComponentPool;
 use crate::clock;
 
-/// The windows that scaling looks at (cluster, "Autoscale").
-const STABLE_WINDOW: Duration = Duration::from_secs(60);
-const PANIC_WINDOW: Duration = Duration::from_secs(6);
-
 /// How much a component is asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Load {
-    pub in_flight: u32,
-    pub waiting: u32,
-    /// Since when requests have been waiting without a new instance coming to their help.
-    pub waiting_since: Option<Moment>,
     /// Instances in rotation.
     pub in_rotation: u32,
-    /// Requests that ran or waited, over 60 s.
-    pub stable: Window,
-    /// The same over 6 s.
-    pub panic: Window,
-    /// When there was a request last: now while one runs or waits; `None`: never.
-    pub last_active: Option<Moment>,
-    /// How long the component has been watched.
-    pub observed: Duration,
+    pub demand: Demand,
 }
 
 /// Everything about a pool.
@@ -71,18 +57,32 @@ impl ComponentPool {
         let mut state = self.state.lock();
         let pool = &mut state.pool;
         let in_rotation = pool.members().filter(|member| member.standing == Standing::InRotation).count();
-        let (in_flight, waiting, waiting_since) = (pool.in_flight(), pool.waiting(), pool.waiting_since());
-        let demand = pool.demand();
-        Load {
+        let (in_flight, waiting) = (pool.in_flight(), pool.waiting());
+        let waiting_for = pool.waiting_since().map_or(Duration::ZERO, |since| now.since(since));
+        let activity = pool.demand();
+        let demand = Demand {
             in_flight,
             waiting,
-            waiting_since,
-            in_rotation: u32::try_from(in_rotation).unwrap_or(u32::MAX),
-            stable: demand.window(STABLE_WINDOW, now),
-            panic: demand.window(PANIC_WINDOW, now),
-            last_active: demand.last_active(now),
-            observed: demand.observed(now),
-        }
+            waiting_for,
+            stable: activity.window(STABLE_WINDOW, now),
+            panic: activity.window(PANIC_WINDOW, now),
+            last_request: activity.last_active(now).map(|last| now.since(last)),
+            observed: activity.observed(now),
+        };
+        Load { in_rotation: u32::try_from(in_rotation).unwrap_or(u32::MAX), demand }
+    }
+
+    /// For how long requests have been waiting in spite of an instance in rotation.
+    pub fn queue_age(&self, now: Moment) -> Option<Duration> {
+        let mut state = self.state.lock();
+        let since = state.pool.waiting_since()?;
+        let served = state.pool.members().any(|member| member.standing == Standing::InRotation);
+        served.then(|| now.since(since))
+    }
+
+    /// Counts as a request for the idle timeout: somebody asked for the component to be there.
+    pub fn touch(&self, now: Moment) {
+        self.state.lock().pool.demand().touch(now);
     }
 
     /// For the API and for people.
