@@ -3,7 +3,10 @@
 mod check;
 mod parse;
 
-use crate::names::{ComponentName, EventSourceName, ProjectName};
+use crate::{
+    decide::cron::Schedule,
+    names::{ComponentName, EventSourceName, ProjectName},
+};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct EventSource {
@@ -42,8 +45,7 @@ pub enum Hostname {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CronSource {
-    /// Checked by `decide::cron`.
-    pub schedule: String,
+    pub schedule: Schedule,
     pub method: String,
     /// Begins with `/`; may carry a query.
     pub path: String,

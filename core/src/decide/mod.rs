@@ -5,6 +5,7 @@ pub mod activity;
 pub mod autoscale;
 pub mod backoff;
 pub mod converge;
+pub mod cron;
 pub mod health;
 pub mod placement;
 pub mod pool;

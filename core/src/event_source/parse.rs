@@ -1,7 +1,7 @@
 //! Wire form → [`EventSource`]: defaults applied, limits checked, all problems reported together.
 
 use super::*;
-use crate::{problem::Problems, wire};
+use crate::{decide::cron::Schedule, problem::Problems, wire};
 
 const DEFAULT_SQS_CONCURRENCY: u32 = 10;
 const DEFAULT_VISIBILITY_SECONDS: u32 = 300;
@@ -12,7 +12,7 @@ const MAX_VISIBILITY_SECONDS: u32 = 43_200;
 
 impl EventSource {
     /// Checks `wire` and applies defaults. Fields of problems are named as on the wire. Whether the
-    /// component exists, and whether a cron schedule is one, is for the caller to ask.
+    /// component exists is for the caller to ask.
     pub fn parse(wire: &wire::EventSource) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let name = EventSourceName::parse(&wire.name).map_err(|e| problems.add("name", e.to_string())).ok();
@@ -43,29 +43,31 @@ impl EventSource {
 
 fn kind(wire: &wire::EventSource, problems: &mut Problems) -> Option<EventSourceKind> {
     let mut kinds = Vec::new();
-    let mut nested = |name: &str, parse: &mut dyn FnMut(&mut Problems) -> EventSourceKind| {
+    let mut nested = |name: &str, parse: &mut dyn FnMut(&mut Problems) -> Option<EventSourceKind>| {
         let mut found = Problems::default();
         kinds.push(parse(&mut found));
         problems.nest(name, found);
     };
     if let Some(source) = &wire.http {
-        nested("http", &mut |found| EventSourceKind::Http(http(source, found)));
+        nested("http", &mut |found| Some(EventSourceKind::Http(http(source, found))));
     }
     if let Some(source) = &wire.cron {
-        nested("cron", &mut |found| EventSourceKind::Cron(cron(source, found)));
+        nested("cron", &mut |found| cron(source, found).map(EventSourceKind::Cron));
     }
     if let Some(source) = &wire.sqs {
-        nested("sqs", &mut |found| EventSourceKind::Sqs(sqs(source, found)));
+        nested("sqs", &mut |found| Some(EventSourceKind::Sqs(sqs(source, found))));
     }
     if let Some(source) = &wire.awsstepfunc {
-        nested("awsstepfunc", &mut |found| EventSourceKind::StepFunctions(step_functions(source, found)));
+        nested("awsstepfunc", &mut |found| {
+            Some(EventSourceKind::StepFunctions(step_functions(source, found)))
+        });
     }
     if kinds.len() != 1 {
         let names = EventSourceKind::NAMES.join(", ");
         problems.add("", format!("has {} types; exactly one of {names} is needed", kinds.len()));
         return None;
     }
-    kinds.pop()
+    kinds.pop().flatten()
 }
 
 fn http(wire: &wire::HttpEventSource, problems: &mut Problems) -> HttpSource {
@@ -88,10 +90,9 @@ fn http(wire: &wire::HttpEventSource, problems: &mut Problems) -> HttpSource {
     HttpSource { hostname, path_prefix, strip_prefix: wire.strip_prefix.unwrap_or(false) }
 }
 
-fn cron(wire: &wire::CronEventSource, problems: &mut Problems) -> CronSource {
-    if wire.schedule.trim().is_empty() {
-        problems.add("schedule", "is missing");
-    }
+fn cron(wire: &wire::CronEventSource, problems: &mut Problems) -> Option<CronSource> {
+    let schedule =
+        Schedule::parse(&wire.schedule).map_err(|error| problems.add("schedule", error.to_string())).ok();
     let method = wire.http.method.to_ascii_uppercase();
     if method.is_empty() {
         problems.add("http.method", "is missing");
@@ -108,13 +109,13 @@ fn cron(wire: &wire::CronEventSource, problems: &mut Problems) -> CronSource {
         }
         headers.push((header.name.clone(), header.value.clone()));
     }
-    CronSource {
-        schedule: wire.schedule.trim().to_owned(),
+    Some(CronSource {
+        schedule: schedule?,
         method,
         path: wire.http.path.clone(),
         data: wire.http.data.clone(),
         headers,
-    }
+    })
 }
 
 fn sqs(wire: &wire::SqsEventSource, problems: &mut Problems) -> SqsSource {
@@ -257,6 +258,16 @@ mod tests {
         })
         .unwrap_err();
         assert_eq!(problems.0.len(), 2, "{problems}");
+    }
+
+    #[test]
+    fn a_bad_schedule_is_told_with_the_other_problems() {
+        let problems = source(|wire| {
+            wire.cron = Some(wire::CronEventSource { schedule: "61 * * * *".into(), ..Default::default() });
+        })
+        .unwrap_err();
+        assert_eq!(problems.0[0].field, "cron.schedule");
+        assert_eq!(problems.0.len(), 3, "{problems}");
     }
 
     #[test]
