@@ -1,6 +1,5 @@
 //! What turns an outside event into an HTTP request to a component: checked, with defaults applied.
 
-mod check;
 mod parse;
 
 use crate::{

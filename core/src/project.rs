@@ -158,7 +158,7 @@ fn event_source(
     event_source.name = name.prefixed(&event_source.name);
     event_source.project_name = Some(name.to_string());
     event_source.version = 0;
-    if let Err(mut found) = EventSource::check(event_source) {
+    if let Err(mut found) = EventSource::parse(event_source) {
         // A component's bad name is told once, where it stands.
         found.0.retain(|problem| problem.field != "componentName");
         problems.nest(place, found);

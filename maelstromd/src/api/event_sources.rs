@@ -22,7 +22,7 @@ pub(super) fn put(
     given: &wire::EventSource,
     now: WallTime,
 ) -> Decision<wire::PutOutput> {
-    EventSource::check(given)?;
+    EventSource::parse(given)?;
     let mut source = given.clone().stored();
     source.modified_at = now.as_millis();
     let component = configuration.component_version(&source.component_name);
