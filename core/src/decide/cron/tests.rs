@@ -299,7 +299,7 @@ proptest! {
         let after = ours.zone.timestamp_opt(start, 0).unwrap();
         let Ok(expected) = theirs.find_next_occurrence(&after, false) else { return Ok(()) };
         let calm = |time: &DateTime<Tz>| {
-            let near = |days| time.clone() + chrono::Duration::days(days);
+            let near = |days| *time + chrono::Duration::days(days);
             let offset = |time: DateTime<Tz>| time.naive_local() - time.naive_utc();
             offset(near(-1)) == offset(near(1))
         };
