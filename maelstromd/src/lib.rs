@@ -9,6 +9,7 @@ pub mod control;
 pub mod daemon;
 pub mod docker;
 pub mod journal;
+pub mod node;
 pub mod router;
 pub mod tasks;
 pub mod telemetry;

@@ -1,0 +1,165 @@
+//! What all parts of a node share: the seams, the settings, the counters.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use maelstrom_core::{
+    component::Component,
+    names::{ComponentName, NodeId},
+    ports::{clock::Clock, engine::ContainerEngine},
+    time::WallTime,
+};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+
+use super::{
+    NodeSettings,
+    check::Checker,
+    permits::{StartPermits, StartSlots},
+    start::Images,
+    unit::Unit,
+};
+use crate::{journal::Journal, router::Router, tasks::Tasks};
+
+pub(super) struct Context {
+    pub(super) id: NodeId,
+    pub(super) engine: Arc<dyn ContainerEngine>,
+    pub(super) images: Arc<dyn Images>,
+    pub(super) checker: Arc<dyn Checker>,
+    pub(super) permits: Arc<dyn StartPermits>,
+    pub(super) router: Arc<Router>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) settings: NodeSettings,
+    pub(super) slots: StartSlots,
+    pub(super) started_at: WallTime,
+    /// Convergers and instances.
+    pub(super) tasks: Tasks,
+    /// Containers have to be compared with what the engine has.
+    pub(super) repair: Notify,
+    /// An instance was made from another image than its component's name points at.
+    pub(super) images_changed: Notify,
+    units: Mutex<BTreeMap<ComponentName, Arc<Unit>>>,
+    /// Set once: nothing starts any more, everything stops.
+    closing: AtomicBool,
+    draining: AtomicBool,
+    serials: AtomicU64,
+    version: watch::Sender<i64>,
+}
+
+/// The seams that a node stands on.
+pub struct NodeParts {
+    pub engine: Arc<dyn ContainerEngine>,
+    pub images: Arc<dyn Images>,
+    pub checker: Arc<dyn Checker>,
+    pub permits: Arc<dyn StartPermits>,
+    pub router: Arc<Router>,
+    pub journal: Arc<Journal>,
+    pub clock: Arc<dyn Clock>,
+}
+
+// === impl Context ===
+
+impl Context {
+    pub(super) fn new(id: NodeId, parts: NodeParts, settings: NodeSettings) -> Arc<Self> {
+        let NodeParts { engine, images, checker, permits, router, journal, clock } = parts;
+        Arc::new(Self {
+            id,
+            engine,
+            images,
+            checker,
+            permits,
+            router,
+            journal,
+            started_at: clock.wall(),
+            clock,
+            slots: StartSlots::new(settings.parallel_starts),
+            settings,
+            tasks: Tasks::new(),
+            repair: Notify::new(),
+            images_changed: Notify::new(),
+            units: Mutex::default(),
+            closing: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            serials: AtomicU64::new(1),
+            version: watch::Sender::new(1),
+        })
+    }
+
+    pub(super) fn next_serial(&self) -> u64 {
+        self.serials.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Targets or instances have changed.
+    pub(super) fn changed(&self) {
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    pub(super) fn version(&self) -> &watch::Sender<i64> {
+        &self.version
+    }
+
+    pub(super) fn units(&self) -> Vec<Arc<Unit>> {
+        self.units.lock().values().cloned().collect()
+    }
+
+    pub(super) fn unit(&self, name: &ComponentName) -> Option<Arc<Unit>> {
+        self.units.lock().get(name).cloned()
+    }
+
+    /// Gives the component's unit its settings. `Some`: the unit is new, and needs a converger.
+    pub(super) fn configure(
+        &self,
+        name: &ComponentName,
+        component: Option<Arc<Component>>,
+    ) -> Option<Arc<Unit>> {
+        // Under the lock, so that a unit that is just being forgotten doesn't get them.
+        let mut units = self.units.lock();
+        if let Some(unit) = units.get(name) {
+            unit.configure(component);
+            return None;
+        }
+        let unit = Arc::new(Unit::new(name.clone()));
+        unit.configure(Some(component?));
+        units.insert(name.clone(), unit.clone());
+        Some(unit)
+    }
+
+    /// Forgets a unit that has no component and no instance any more.
+    pub(super) fn forget_if_empty(&self, unit: &Arc<Unit>) -> bool {
+        let mut units = self.units.lock();
+        let empty = unit.is_empty();
+        if empty && units.get(&unit.name).is_some_and(|known| Arc::ptr_eq(known, unit)) {
+            units.remove(&unit.name);
+        }
+        empty
+    }
+
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_draining(&self, draining: bool) {
+        if self.draining.swap(draining, Ordering::AcqRel) != draining {
+            self.changed();
+        }
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Memory that instances hold or that their targets ask for, whichever is more, in MiB.
+    pub(super) fn reserved_mib(&self) -> u64 {
+        self.units().iter().map(|unit| unit.reserved_mib()).sum()
+    }
+}

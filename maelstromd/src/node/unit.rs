@@ -1,0 +1,337 @@
+//! One component on this node: what is wanted of it, what there is, and what went wrong lately. A plain
+//! value behind one short lock; [`super::converger`] acts on it.
+
+use std::{sync::Arc, time::Duration};
+
+use maelstrom_core::{
+    component::{Component, RestartOrder, StartParallelism},
+    decide::{
+        backoff::Backoff,
+        converge::{Desired, Observed, Starts, State},
+    },
+    names::{ComponentName, InstanceId},
+    time::{Moment, WallTime},
+};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::{failure::Failure, instance::Instance};
+
+#[derive(Debug)]
+pub(super) struct Unit {
+    pub(super) name: ComponentName,
+    /// Something changed: the converger looks at everything again.
+    pub(super) wake: Notify,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// `None`: removed from the configuration.
+    component: Option<Arc<Component>>,
+    target: u32,
+    /// Why the target is what it is.
+    reasons: Vec<String>,
+    instances: Vec<Arc<Instance>>,
+    backoff: Backoff,
+    last_failure: Option<(Failure, WallTime)>,
+    /// The version of which an instance has passed its check.
+    proven: Option<i64>,
+    /// What the image's name points at, and since when that is known.
+    image: Option<(String, Moment)>,
+    /// Replacement of instances that is going on.
+    rollout: Option<Rollout>,
+}
+
+/// Instances are being replaced by those of another version or image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rollout {
+    pub(super) version: i64,
+    pub(super) began: Moment,
+    pub(super) outdated: usize,
+}
+
+/// What a change of the rollout is, for the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RolloutNews {
+    Began(Rollout),
+    Done { version: i64, took: Duration },
+}
+
+// === impl Unit ===
+
+impl Unit {
+    pub(super) fn new(name: ComponentName) -> Self {
+        Self { name, wake: Notify::new(), inner: Mutex::default() }
+    }
+
+    pub(super) fn component(&self) -> Option<Arc<Component>> {
+        self.inner.lock().component.clone()
+    }
+
+    /// The component was put or removed. Another version gets a fresh chance to start.
+    pub(super) fn configure(&self, component: Option<Arc<Component>>) {
+        {
+            let mut inner = self.inner.lock();
+            if inner.component == component {
+                return;
+            }
+            inner.component = component;
+            inner.backoff.forget();
+            inner.last_failure = None;
+            inner.proven = None;
+            if inner.component.is_none() {
+                inner.target = 0;
+                inner.reasons = vec!["the component was removed".to_owned()];
+            }
+        }
+        self.wake.notify_one();
+    }
+
+    pub(super) fn target(&self) -> u32 {
+        self.inner.lock().target
+    }
+
+    /// Why the target is what it is.
+    pub(super) fn reasons(&self) -> Vec<String> {
+        self.inner.lock().reasons.clone()
+    }
+
+    /// Returns the previous target.
+    pub(super) fn set_target(&self, count: u32, reasons: &[String]) -> u32 {
+        let before = {
+            let mut inner = self.inner.lock();
+            if inner.reasons != reasons {
+                inner.reasons = reasons.to_vec();
+            }
+            std::mem::replace(&mut inner.target, count)
+        };
+        if before != count {
+            self.wake.notify_one();
+        }
+        before
+    }
+
+    pub(super) fn instances(&self) -> Vec<Arc<Instance>> {
+        self.inner.lock().instances.clone()
+    }
+
+    pub(super) fn instance(&self, id: &InstanceId) -> Option<Arc<Instance>> {
+        self.inner.lock().instances.iter().find(|instance| instance.has_id(id)).cloned()
+    }
+
+    pub(super) fn by_serial(&self, serial: u64) -> Option<Arc<Instance>> {
+        self.inner.lock().instances.iter().find(|instance| instance.serial == serial).cloned()
+    }
+
+    pub(super) fn push(&self, instance: Arc<Instance>) {
+        self.inner.lock().instances.push(instance);
+    }
+
+    /// The instance's container doesn't run any more.
+    pub(super) fn remove(&self, serial: u64) {
+        self.inner.lock().instances.retain(|instance| instance.serial != serial);
+        self.wake.notify_one();
+    }
+
+    /// No component, no instance: nothing to converge.
+    pub(super) fn is_empty(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.component.is_none() && inner.instances.is_empty()
+    }
+
+    pub(super) fn desired(&self, standby_max: u32, closing: bool) -> Desired {
+        let inner = self.inner.lock();
+        let Some(component) = inner.component.as_ref().filter(|_| !closing) else {
+            return Desired {
+                count: 0,
+                standby: 0,
+                limit: None,
+                restart_order: RestartOrder::StartStop,
+                starts: Starts::OneByOne,
+                not_before: Moment::ZERO,
+            };
+        };
+        let scaling = &component.scaling;
+        let limits = [scaling.max_instances, scaling.max_instances_per_node];
+        let alone = inner.starts_alone(component) || inner.backoff.failures() > 0;
+        Desired {
+            count: inner.target,
+            standby: scaling.standby.min(standby_max),
+            limit: limits.into_iter().flatten().map(u32::from).min(),
+            restart_order: component.restart_order,
+            starts: if alone { Starts::OneByOne } else { Starts::Parallel },
+            not_before: inner.backoff.until(),
+        }
+    }
+
+    /// Whether a start needs the permit to start alone in the cluster.
+    pub(super) fn starts_alone(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.component.as_ref().is_some_and(|component| inner.starts_alone(component))
+    }
+
+    /// All instances, with their requests as `in_flight` tells them.
+    pub(super) fn observed(&self, in_flight: impl Fn(&InstanceId) -> u32) -> Vec<Observed> {
+        let (component, instances) = {
+            let inner = self.inner.lock();
+            (inner.component.clone(), inner.instances.clone())
+        };
+        let requests = |instance: &Instance| instance.id().map_or(0, |id| in_flight(&id));
+        instances.iter().map(|i| i.observed(component.as_ref(), requests(i))).collect()
+    }
+
+    /// MiB that live instances hold.
+    pub(super) fn held_mib(&self) -> u64 {
+        self.inner.lock().held_mib()
+    }
+
+    /// MiB that the component holds here or is about to.
+    pub(super) fn reserved_mib(&self) -> u64 {
+        let inner = self.inner.lock();
+        let wanted = inner.component.as_ref().map_or(0, |component| {
+            let standby = inner.instances.iter().filter(|i| i.is_standby()).count() as u64;
+            component.docker.reserve_memory_mib * (u64::from(inner.target) + standby)
+        });
+        inner.held_mib().max(wanted)
+    }
+
+    pub(super) fn standby_count(&self) -> u32 {
+        let standby = self.inner.lock().instances.iter().filter(|i| i.is_standby()).count();
+        u32::try_from(standby).unwrap_or(u32::MAX)
+    }
+}
+
+/// Failures and rollouts.
+impl Unit {
+    /// A start failed. Returns until when no other is tried.
+    pub(super) fn start_failed(&self, failure: Failure, now: Moment, wall: WallTime) -> Moment {
+        let mut inner = self.inner.lock();
+        inner.backoff.start_failed(now);
+        inner.last_failure = Some((failure, wall));
+        inner.backoff.until()
+    }
+
+    /// An instance died or failed its checks after it had been healthy.
+    pub(super) fn instance_lost(
+        &self,
+        healthy_for: Duration,
+        failure: Failure,
+        now: Moment,
+        wall: WallTime,
+    ) -> Moment {
+        let mut inner = self.inner.lock();
+        inner.backoff.instance_lost(healthy_for, now);
+        inner.last_failure = Some((failure, wall));
+        inner.backoff.until()
+    }
+
+    /// An instance passed its check: its version works.
+    pub(super) fn proved(&self, version: i64) {
+        let mut inner = self.inner.lock();
+        if inner.component.as_ref().is_some_and(|component| component.version == version) {
+            inner.proven = Some(version);
+        }
+    }
+
+    /// What failed until now for want of the engine may be tried at once.
+    pub(super) fn engine_is_back(&self) -> bool {
+        let forgot = {
+            let mut inner = self.inner.lock();
+            let unavailable = inner.last_failure.as_ref().is_some_and(|(failure, _)| failure.is_passing());
+            if unavailable {
+                inner.backoff.forget();
+            }
+            unavailable
+        };
+        self.wake.notify_one();
+        forgot
+    }
+
+    /// Failures end with an instance that has been healthy for long.
+    pub(super) fn settle_backoff(&self, now: Moment) {
+        let mut inner = self.inner.lock();
+        if inner.backoff.failures() == 0 {
+            return;
+        }
+        let serving = inner.instances.iter().filter(|i| i.state() == State::Serving);
+        if let Some(longest) = serving.filter_map(|i| i.healthy_for(now)).max() {
+            inner.backoff.serving(longest);
+        }
+        if inner.backoff.failures() == 0 {
+            inner.last_failure = None;
+        }
+    }
+
+    /// The last failure, and when the next start is due if it is still held back.
+    pub(super) fn failure(&self, now: Moment) -> Option<(Failure, WallTime, Option<Duration>)> {
+        let inner = self.inner.lock();
+        let (failure, at) = inner.last_failure.clone()?;
+        let until = inner.backoff.until();
+        Some((failure, at, (until > now).then(|| until.since(now))))
+    }
+
+    /// The component's image name points at the image `id`. Marks the instances that were made from
+    /// another one before this was known, and returns how many those are. Later ones are never marked:
+    /// an engine that names images in two ways must not cause restarts without end.
+    pub(super) fn image_is(&self, id: &str, now: Moment) -> usize {
+        let mut inner = self.inner.lock();
+        let known_since = match &inner.image {
+            Some((known, since)) if known == id => *since,
+            _ => {
+                inner.image = Some((id.to_owned(), now));
+                now
+            }
+        };
+        let earlier = inner.instances.iter().filter(|instance| instance.since <= known_since);
+        let other = earlier.filter(|i| i.container().is_some_and(|c| c.image_id != id));
+        other.filter(|instance| instance.set_stale()).count()
+    }
+
+    /// An instance was made from another image than one beside it.
+    pub(super) fn has_other_image(&self, image_id: &str) -> bool {
+        let inner = self.inner.lock();
+        inner.instances.iter().filter_map(|i| i.container()).any(|c| c.image_id != image_id)
+    }
+
+    /// Compares what runs with what should; tells when a rollout begins and ends.
+    pub(super) fn rollout(&self, observed: &[Observed], now: Moment) -> Option<RolloutNews> {
+        let mut inner = self.inner.lock();
+        let version = inner.component.as_ref().map(|component| component.version)?;
+        let outdated = observed.iter().filter(|o| !o.current && o.state != State::Stopping).count();
+        match &inner.rollout {
+            None if outdated > 0 => {
+                let rollout = Rollout { version, began: now, outdated };
+                inner.rollout = Some(rollout.clone());
+                Some(RolloutNews::Began(rollout))
+            }
+            Some(rollout) if outdated == 0 => {
+                let took = now.since(rollout.began);
+                inner.rollout = None;
+                Some(RolloutNews::Done { version, took })
+            }
+            Some(rollout) if rollout.version != version => {
+                let rollout = Rollout { version, began: now, outdated };
+                inner.rollout = Some(rollout.clone());
+                Some(RolloutNews::Began(rollout))
+            }
+            _ => None,
+        }
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    fn held_mib(&self) -> u64 {
+        self.instances.iter().map(|instance| instance.component.docker.reserve_memory_mib).sum()
+    }
+
+    fn starts_alone(&self, component: &Component) -> bool {
+        match component.start_parallelism {
+            StartParallelism::Parallel => false,
+            StartParallelism::Series => true,
+            StartParallelism::SeriesFirst => self.proven != Some(component.version),
+        }
+    }
+}
