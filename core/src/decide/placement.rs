@@ -100,9 +100,15 @@ pub fn place(nodes: &[NodeView], wanted: &[Wanted]) -> Placement {
     wanted.sort_by(|a, b| a.component.cmp(&b.component));
     let mut fit = Fit::new(nodes, &wanted);
     fit.trim();
-    fit.add_first();
-    fit.add_minimum();
-    fit.add_rest();
+    fit.add_needed();
+    loop {
+        fit.add_rest();
+        // What was just added elsewhere can be spared here, where something needed lacks room. Needed
+        // instances are never displaced, so this comes to an end.
+        if !fit.add_needed() {
+            break;
+        }
+    }
     fit.keep_on_draining();
     Placement { changes: fit.changes(), unplaceable: fit.unplaceable() }
 }

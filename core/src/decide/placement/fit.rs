@@ -16,6 +16,8 @@ pub(super) struct Fit<'a> {
 struct Room<'a> {
     view: &'a NodeView,
     counts: Vec<u32>,
+    /// Counts and standby instances in the beginning.
+    targets: Vec<u32>,
     standby: Vec<u32>,
     used_mib: u64,
     reasons: Vec<Vec<String>>,
@@ -109,20 +111,21 @@ impl<'a> Fit<'a> {
 // === impl Fit: adding ===
 
 impl Fit<'_> {
-    /// Components that are wanted and have nothing.
-    pub(super) fn add_first(&mut self) {
+    /// First what is wanted and has nothing, then what is under its minimum. False: nothing was added.
+    pub(super) fn add_needed(&mut self) -> bool {
+        let mut added = false;
         for component in 0..self.wanted.len() {
             if self.totals[component] == 0 && self.wanted[component].count > 0 {
-                self.add_displacing(component);
+                added |= self.add_displacing(component);
             }
         }
-    }
-
-    pub(super) fn add_minimum(&mut self) {
         for component in 0..self.wanted.len() {
             let Wanted { count, min_instances, .. } = self.wanted[component];
-            while self.totals[component] < *count.min(min_instances) && self.add_displacing(component) {}
+            while self.totals[component] < *count.min(min_instances) && self.add_displacing(component) {
+                added = true;
+            }
         }
+        added
     }
 
     /// All others, one of each component by turns, so that they share what is left.
@@ -174,7 +177,7 @@ impl Fit<'_> {
                 .filter(|c| *c != component && left(*c) > 0 && self.wanted[*c].reserve_memory_mib > 0);
             // The most that can be spared goes first; the first by name loses last.
             let victim = candidates.max_by_key(|c| (left(*c), *c))?;
-            used = used.saturating_sub(self.wanted[victim].reserve_memory_mib);
+            used = used.saturating_sub(room.frees(victim, taken(victim), self.wanted[victim]));
             displaced.push(victim);
         }
         // What turned out not to be needed stays.
@@ -196,7 +199,7 @@ impl Fit<'_> {
         let key = |way: &Way| {
             let room = &self.nodes[way.node];
             let memory: u64 = way.displaced.iter().map(|c| self.wanted[*c].reserve_memory_mib).sum();
-            let resumes = room.standby[component] > 0;
+            let resumes = room.resumes(component);
             (!resumes, room.counts[component], way.displaced.len(), memory, room.used_permille())
         };
         let load = |way: &Way| self.nodes[way.node].view.load;
@@ -220,7 +223,7 @@ impl Fit<'_> {
     fn add(&mut self, node: usize, component: usize) {
         let wanted = self.wanted[component];
         let room = &mut self.nodes[node];
-        let reason = if room.standby[component] > 0 {
+        let reason = if room.resumes(component) {
             format!("node {} has a standby instance of it", room.view.id)
         } else {
             format!(
@@ -234,14 +237,13 @@ impl Fit<'_> {
         };
         room.reasons[component].push(reason);
         room.used_mib += room.needs(component, wanted);
-        room.standby[component] = room.standby[component].saturating_sub(1);
         room.counts[component] += 1;
         self.totals[component] += 1;
     }
 
     fn remove(&mut self, node: usize, component: usize, reason: String) {
         let room = &mut self.nodes[node];
-        room.used_mib = room.used_mib.saturating_sub(self.wanted[component].reserve_memory_mib);
+        room.used_mib = room.used_mib.saturating_sub(room.frees(component, 0, self.wanted[component]));
         room.counts[component] -= 1;
         room.reasons[component].push(reason);
         self.totals[component] -= 1;
@@ -331,22 +333,48 @@ impl<'a> Room<'a> {
         let of = |counts: &std::collections::BTreeMap<ComponentName, u32>| -> Vec<u32> {
             wanted.iter().map(|w| counts.get(&w.component).copied().unwrap_or(0)).collect()
         };
-        let (counts, standby) = (of(&view.targets), of(&view.standby));
-        let instances = counts.iter().zip(&standby).zip(wanted);
+        let (targets, standby) = (of(&view.targets), of(&view.standby));
+        let instances = targets.iter().zip(&standby).zip(wanted);
         let used: u64 = instances
             .map(|((run, paused), w)| (u64::from(*run) + u64::from(*paused)) * w.reserve_memory_mib)
             .sum();
         let reasons = vec![Vec::new(); wanted.len()];
-        Self { view, counts, standby, used_mib: view.other_memory_mib.saturating_add(used), reasons }
+        Self {
+            view,
+            counts: targets.clone(),
+            targets,
+            standby,
+            used_mib: view.other_memory_mib.saturating_add(used),
+            reasons,
+        }
     }
 
     fn allows(&self, component: usize, wanted: &Wanted) -> bool {
         wanted.max_per_node.is_none_or(|limit| self.counts[component] < limit.get())
     }
 
+    /// Paused instances that are left when `count` run: what comes beyond the targets resumes one.
+    fn paused(&self, component: usize, count: u32) -> u32 {
+        self.standby[component].saturating_sub(count.saturating_sub(self.targets[component]))
+    }
+
+    /// True if an instance more would be a standby that is resumed.
+    fn resumes(&self, component: usize) -> bool {
+        let count = self.counts[component];
+        count >= self.targets[component] && self.paused(component, count) > 0
+    }
+
     /// Memory that an instance more would add: a standby has its own already.
     fn needs(&self, component: usize, wanted: &Wanted) -> u64 {
-        if self.standby[component] > 0 { 0 } else { wanted.reserve_memory_mib }
+        if self.resumes(component) { 0 } else { wanted.reserve_memory_mib }
+    }
+
+    /// Memory that an instance less would free, when `before` of them are gone: one that would resume a
+    /// standby frees none, since that stays.
+    fn frees(&self, component: usize, before: u32, wanted: &Wanted) -> u64 {
+        let count = self.counts[component].saturating_sub(before);
+        let resumed = self.paused(component, count) < self.paused(component, count.saturating_sub(1));
+        if resumed { 0 } else { wanted.reserve_memory_mib }
     }
 
     fn reserved_by_targets(&self, wanted: &[&Wanted]) -> u64 {
