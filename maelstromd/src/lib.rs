@@ -13,6 +13,7 @@ pub mod images;
 pub mod journal;
 pub mod node;
 pub mod router;
+pub mod store;
 pub mod tasks;
 pub mod telemetry;
 pub mod upstream;

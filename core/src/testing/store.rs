@@ -163,8 +163,8 @@ impl Store for MemoryStore {
 mod tests {
     use super::*;
 
-    async fn fresh() -> Arc<dyn Store> {
-        Arc::new(MemoryStore::new())
+    async fn fresh() -> (Arc<dyn Store>, ()) {
+        (Arc::new(MemoryStore::new()), ())
     }
 
     crate::store_conformance!(fresh);

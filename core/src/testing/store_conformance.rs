@@ -1,5 +1,5 @@
 //! What every [`Store`] must do, as one suite. `store_conformance!(fresh)` turns it into tests, with
-//! `fresh` an async function that makes an empty store (`Arc<dyn Store>`).
+//! `fresh` an async function that makes an empty store (`Arc<dyn Store>`) and whatever must live as long.
 //!
 //! The cases know no async runtime; only the macro names Tokio's test attribute, in the caller's crate.
 
@@ -48,7 +48,8 @@ macro_rules! store_conformance {
         $(
             #[tokio::test]
             async fn $case() {
-                $crate::testing::store_conformance::$case($fresh().await).await;
+                let (store, _kept) = $fresh().await;
+                $crate::testing::store_conformance::$case(store).await;
             }
         )*
     };

@@ -1,0 +1,3 @@
+//! Stores that need nothing but this machine.
+
+pub mod sqlite;
