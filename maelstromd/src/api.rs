@@ -6,8 +6,19 @@
 mod components;
 mod errors;
 mod event_sources;
+mod insight;
+mod log_query;
+mod logs;
 mod maelstrom;
+mod node;
 mod projects;
+mod routes;
+mod rpc;
 mod select;
 
+pub use insight::Insight;
+pub use log_query::LogRequest;
+pub use logs::{ComponentLine, LogSource};
 pub use maelstrom::MaelstromService;
+pub use node::NodeService;
+pub use routes::{Metrics, routes};

@@ -8,8 +8,6 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod docker;
-pub mod glob;
-pub mod images;
 pub mod journal;
 pub mod node;
 pub mod router;

@@ -147,6 +147,7 @@ fn all_problems_of_a_project_are_reported_together() {
         "components.we b.docker.image",
         "components.we b.eventSources.a.componentName: is 'other'",
         "components.we b.eventSources.a.http:",
+        "components.we b.eventSources.c.cron.schedule",
         "components.api.maxConcurrency",
         "components.api.docker: is missing",
         "component 'shop_api' is there twice",

@@ -73,7 +73,9 @@ impl Registry {
     pub async fn handle(&self, body: &[u8]) -> Option<Bytes> {
         let whole: &RawValue = match serde_json::from_slice(body) {
             Ok(whole) => whole,
-            Err(error) => return Some(alone(RpcError::new(code::PARSE, format!("not JSON: {error}")))),
+            Err(error) => {
+                return Some(RpcError::new(code::PARSE, format!("not JSON: {error}")).into_answer());
+            }
         };
         if !whole.get().starts_with('[') {
             return self.answer(whole).await.map(|answer| Bytes::from(answer.get().to_owned()));
@@ -81,7 +83,7 @@ impl Registry {
         let batch: Vec<&RawValue> = serde_json::from_str(whole.get()).unwrap_or_default();
         if batch.is_empty() || batch.len() > MAX_BATCH {
             let why = format!("a batch of {} requests; 1 to {MAX_BATCH} are allowed", batch.len());
-            return Some(alone(RpcError::new(code::INVALID_REQUEST, why)));
+            return Some(RpcError::new(code::INVALID_REQUEST, why).into_answer());
         }
         let mut answers = Vec::with_capacity(batch.len());
         for request in batch {
@@ -128,8 +130,11 @@ impl Registry {
     }
 }
 
-fn alone(error: RpcError) -> Bytes {
-    Bytes::from(envelope::write(None, &Err(error)).get().to_owned())
+impl RpcError {
+    /// The answer to a request that could not be read, whose id is not known.
+    pub fn into_answer(self) -> Bytes {
+        Bytes::from(envelope::write(None, &Err(self)).get().to_owned())
+    }
 }
 
 /// Reads a method's input from `params`: an array with one object, or that object itself. Absent or empty

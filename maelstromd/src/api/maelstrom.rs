@@ -127,3 +127,6 @@ impl MaelstromService {
         self.configuration.update(|snapshot| decide(&snapshot.wire)).await.map_err(errors::update)
     }
 }
+
+#[cfg(test)]
+mod tests;

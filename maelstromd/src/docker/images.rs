@@ -1,4 +1,4 @@
-//! Images: fetching, asking for, removing one.
+//! Images: fetching, asking for, removing.
 
 use std::time::Duration;
 
@@ -9,12 +9,13 @@ use bollard::{
 use futures_util::StreamExt;
 use maelstrom_core::{
     component::PullSpec,
+    names::NodeId,
     ports::engine::{EngineError, EngineResult, Image},
 };
 
 use super::{
     connection::Connection,
-    containers::ASK_LIMIT,
+    containers::{self, ASK_LIMIT, Remove},
     errors::{Subject, not_pulled},
     pull_command,
 };
@@ -95,12 +96,7 @@ pub(super) async fn images(connection: &Connection) -> EngineResult<Vec<Image>> 
         names.retain(|name| !name.contains("<none>"));
         names
     };
-    let image = |image: bollard::models::ImageSummary| Image {
-        id: image.id,
-        names: named(image.repo_tags),
-        digests: named(image.repo_digests),
-    };
-    Ok(listed.into_iter().map(image).collect())
+    Ok(listed.into_iter().map(|image| Image { id: image.id, names: named(image.repo_tags) }).collect())
 }
 
 pub(super) async fn remove(connection: &Connection, image: String) -> EngineResult<()> {
@@ -115,6 +111,30 @@ pub(super) async fn remove(connection: &Connection, image: String) -> EngineResu
     match removed {
         Err(EngineError::ImageMissing { .. }) => Ok(()),
         other => other,
+    }
+}
+
+/// What others use or remove meanwhile is left alone; only an engine that is away ends the round.
+pub(super) async fn prune(connection: &Connection, node: NodeId) -> EngineResult<u64> {
+    let mut removed = 0;
+    for id in containers::ids(connection, &node, &["exited", "dead"]).await? {
+        removed += counted(containers::remove(connection, id, Remove::OnlyEnded).await)?;
+    }
+    let untagged = images(connection).await?.into_iter().filter(|image| image.names.is_empty());
+    for image in untagged {
+        removed += counted(remove(connection, image.id).await)?;
+    }
+    Ok(removed)
+}
+
+fn counted(removed: EngineResult<()>) -> EngineResult<u64> {
+    match removed {
+        Ok(()) => Ok(1),
+        Err(error @ EngineError::Unavailable { .. }) => Err(error),
+        Err(error) => {
+            tracing::debug!(%error, "left out of the pruning");
+            Ok(0)
+        }
     }
 }
 

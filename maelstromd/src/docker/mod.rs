@@ -7,6 +7,7 @@
 //! This folder decides nothing: no retries, no policy, no state about containers. What it was told last
 //! is forgotten at once; `list` asks anew.
 
+mod bridge;
 mod connection;
 mod containers;
 mod create;
@@ -117,6 +118,6 @@ impl ContainerEngine for DockerEngine {
     }
 
     fn prune(&self, node: NodeId) -> BoxFuture<'_, EngineResult<u64>> {
-        containers::prune(&self.connection, node).boxed()
+        images::prune(&self.connection, node).boxed()
     }
 }

@@ -216,8 +216,11 @@ impl ContainerEngine for FakeEngine {
                 .filter(|container| matches!(container.state, ContainerState::Exited { .. }))
                 .map(|container| container.id)
                 .collect();
-            self.change(|world| exited.iter().for_each(|id| world.remove(id)));
-            Ok(exited.len() as u64)
+            let images = self.change(|world| {
+                exited.iter().for_each(|id| world.remove(id));
+                world.prune_images()
+            });
+            Ok(exited.len() as u64 + images)
         }
         .boxed()
     }

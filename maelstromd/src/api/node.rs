@@ -1,0 +1,188 @@
+//! `NodeService`: what nodes tell and ask each other, and what `maelctl cluster` shows. This build knows
+//! one node: itself.
+
+use std::{sync::Arc, time::Duration};
+
+use maelstrom_core::{
+    component::Component,
+    names::{ComponentName, NodeId},
+    rpc::{Registry, RpcError, code},
+    wire,
+};
+
+use super::errors::invalid;
+use crate::{
+    cluster::ConfigurationCache,
+    control::{Control, Delta, PlaceError, Target, Targets as _},
+    node::Node,
+};
+
+/// A blocking caller is answered by then whatever happened: starts are bounded by their checks, and
+/// callers have time limits of their own.
+const BLOCK_MAX: Duration = Duration::from_secs(120);
+/// Counts beyond it are a mistake.
+const COUNT_MAX: i64 = 10_000;
+
+/// What the methods need.
+pub struct NodeService {
+    pub id: NodeId,
+    pub node: Arc<Node>,
+    pub control: Arc<Control>,
+    pub configuration: Arc<ConfigurationCache>,
+}
+
+// === impl NodeService ===
+
+impl NodeService {
+    /// Adds the service's methods to `registry`.
+    pub fn register(self: &Arc<Self>, registry: Registry) -> Registry {
+        let (all, one, told, place, targets, end) =
+            (self.clone(), self.clone(), self.clone(), self.clone(), self.clone(), self.clone());
+        registry
+            .on(wire::ListNodeStatus, move |_| {
+                let nodes = vec![all.node.status()];
+                let responding_node_id = all.id.to_string();
+                std::future::ready(Ok(wire::ListNodeStatusOutput { responding_node_id, nodes }))
+            })
+            .on(wire::GetStatus, move |_| {
+                std::future::ready(Ok(wire::GetStatusOutput { status: one.node.status() }))
+            })
+            .on(wire::StatusChanged, move |_| {
+                std::future::ready(Ok(wire::StatusChangedOutput { node_id: told.id.to_string() }))
+            })
+            .on(wire::PlaceComponent, move |input| std::future::ready(place.place(&input.component_name)))
+            .on(wire::StartStopComponents, move |input| {
+                let this = targets.clone();
+                async move { this.start_stop(input).await }
+            })
+            .on(wire::TerminateNode, move |_| {
+                // Only a cloud's lifecycle hook for this very machine ends it, and there is none here.
+                std::future::ready(Ok(wire::TerminateNodeOutput {
+                    accepted_message: false,
+                    node_id: Some(end.id.to_string()),
+                    instance_id: None,
+                }))
+            })
+    }
+
+    fn place(&self, name: &str) -> Result<wire::PlaceComponentOutput, RpcError> {
+        let name = name.to_ascii_lowercase();
+        self.control.place(&name).map_err(|error| match error {
+            PlaceError::NoSuchComponent(name) => {
+                RpcError::not_found(format_args!("componentName: component '{}'", name.escape_debug()))
+            }
+            other => {
+                RpcError::new(code::OTHER, format!("componentName: component '{name}' has no place: {other}"))
+            }
+        })?;
+        Ok(wire::PlaceComponentOutput { component_name: name, node: self.node.status() })
+    }
+
+    async fn start_stop(
+        &self,
+        input: wire::StartStopComponentsInput,
+    ) -> Result<wire::StartStopComponentsOutput, RpcError> {
+        let mut output = wire::StartStopComponentsOutput::default();
+        let targets = self.targets(&input, &mut output.errors)?;
+        match self.node.set_targets(Some(input.target_version), &targets) {
+            Err(_) => output.target_version_mismatch = true,
+            Ok(deltas) => {
+                for delta in &deltas {
+                    let told = self.delta(delta);
+                    if told.delta > 0 { output.started.push(told) } else { output.stopped.push(told) }
+                }
+                if input.block == Some(true) {
+                    self.settle(&deltas, &mut output).await;
+                }
+            }
+        }
+        if input.return_status == Some(true) || output.target_version_mismatch {
+            output.target_status = Some(self.node.status());
+        }
+        Ok(output)
+    }
+
+    /// Checks what is asked; components that don't exist here become errors of their own in the answer.
+    fn targets(
+        &self,
+        input: &wire::StartStopComponentsInput,
+        errors: &mut Vec<wire::ComponentDeltaError>,
+    ) -> Result<Vec<Target>, RpcError> {
+        let mut targets = Vec::with_capacity(input.target_counts.len());
+        for (index, asked) in input.target_counts.iter().enumerate() {
+            let Some(count) =
+                u32::try_from(asked.target_count).ok().filter(|_| asked.target_count <= COUNT_MAX)
+            else {
+                return Err(invalid(
+                    &format!("targetCounts[{index}].targetCount"),
+                    format!("is {}; 0 to {COUNT_MAX} are allowed", asked.target_count),
+                ));
+            };
+            match self.component(&asked.component_name) {
+                Some(component) => targets.push(Target {
+                    component: component.name.clone(),
+                    count,
+                    reasons: vec![format!("node '{}' asked for {count}", input.client_node_id)],
+                }),
+                None => errors.push(wire::ComponentDeltaError {
+                    component_delta: wire::ComponentDelta {
+                        component_name: asked.component_name.clone(),
+                        delta: asked.target_count,
+                        required_memory_mib: asked.required_memory_mib,
+                    },
+                    error: format!("component '{}' does not exist", asked.component_name.escape_debug()),
+                }),
+            }
+        }
+        Ok(targets)
+    }
+
+    fn component(&self, name: &str) -> Option<Arc<Component>> {
+        let name = ComponentName::parse(name).ok()?;
+        self.configuration.current().components.get(&name).cloned()
+    }
+
+    fn delta(&self, delta: &Delta) -> wire::ComponentDelta {
+        let component = self.component(delta.component.as_str());
+        let memory = component.map_or(0, |component| component.docker.reserve_memory_mib);
+        wire::ComponentDelta {
+            component_name: delta.component.to_string(),
+            delta: i64::from(delta.to) - i64::from(delta.from),
+            required_memory_mib: i64::try_from(memory).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// Waits until the components run as many instances as they should, or can't be started.
+    async fn settle(&self, deltas: &[Delta], output: &mut wire::StartStopComponentsOutput) {
+        let mut changes = self.node.changes();
+        let unsettled = || deltas.iter().filter(|delta| !self.is_settled(delta));
+        let settled = changes.wait_for(|_| unsettled().next().is_none());
+        if tokio::time::timeout(BLOCK_MAX, settled).await.is_ok() {
+            self.tell_failures(deltas, output);
+            return;
+        }
+        for delta in unsettled() {
+            let component_delta = self.delta(delta);
+            let error = format!("did not happen within {} s and goes on", BLOCK_MAX.as_secs());
+            output.errors.push(wire::ComponentDeltaError { component_delta, error });
+        }
+    }
+
+    fn is_settled(&self, delta: &Delta) -> bool {
+        let Some(now) = self.node.explain(&delta.component) else { return true };
+        let active = now
+            .instances
+            .iter()
+            .filter(|instance| instance.status == "active" && instance.standby != Some(true));
+        // A newer target by somebody else, or a start that failed, is as settled as it gets.
+        now.target != delta.to || now.last_failure.is_some() || active.count() == delta.to as usize
+    }
+
+    fn tell_failures(&self, deltas: &[Delta], output: &mut wire::StartStopComponentsOutput) {
+        for delta in deltas {
+            if let Some(error) = self.node.explain(&delta.component).and_then(|now| now.last_failure) {
+                output.errors.push(wire::ComponentDeltaError { component_delta: self.delta(delta), error });
+            }
+        }
+    }
+}
