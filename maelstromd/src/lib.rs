@@ -8,6 +8,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod docker;
+pub mod gateway;
 pub mod journal;
 pub mod node;
 pub mod router;

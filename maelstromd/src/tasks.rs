@@ -79,6 +79,57 @@ impl Tasks {
     }
 }
 
+/// Where HTTP/2 connections spawn what they need: the tasks end with their owner.
+#[derive(Debug, Default)]
+pub struct Executor {
+    set: Arc<Mutex<JoinSet<()>>>,
+}
+
+/// Spawns for an [`Executor`] without keeping its tasks alive.
+#[derive(Clone, Debug)]
+pub struct ExecutorHandle {
+    set: std::sync::Weak<Mutex<JoinSet<()>>>,
+}
+
+// === impl Executor ===
+
+impl Executor {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn handle(&self) -> ExecutorHandle {
+        ExecutorHandle { set: Arc::downgrade(&self.set) }
+    }
+
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        spawn_in(&self.set, task);
+    }
+}
+
+impl<F> hyper::rt::Executor<F> for ExecutorHandle
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, task: F) {
+        // An owner that is gone wants nothing done any more.
+        if let Some(set) = self.set.upgrade() {
+            spawn_in(&set, async move {
+                task.await;
+            });
+        }
+    }
+}
+
+fn spawn_in(set: &Mutex<JoinSet<()>>, task: impl Future<Output = ()> + Send + 'static) {
+    let mut set = set.lock();
+    while let Some(ended) = set.try_join_next() {
+        report(ended);
+    }
+    set.spawn(task);
+}
+
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()

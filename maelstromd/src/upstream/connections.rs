@@ -9,18 +9,27 @@
 //! The last one put back is the first one taken, so that those not needed grow old and go.
 
 use std::{
-    io,
     net::SocketAddr,
     sync::{Arc, Weak},
     time::Duration,
 };
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
 use maelstrom_core::{component::HttpProtocol, time::Moment};
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
-use super::Connection;
+use super::{
+    Connection, Exchange, Failure,
+    h2c::{Held, Multiplexed, Refused},
+};
 use crate::clock;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Shorter than any common server's (Node.js closes after 5 s), so that a request seldom meets a
 /// connection that is just being closed.
@@ -35,6 +44,7 @@ pub struct Connections {
     address: SocketAddr,
     protocol: HttpProtocol,
     idle: Arc<Mutex<Idle>>,
+    multiplexed: Multiplexed,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +59,7 @@ struct Idle {
 impl Connections {
     /// Opens nothing yet.
     pub fn new(address: SocketAddr, protocol: HttpProtocol) -> Self {
-        Self { address, protocol, idle: Arc::default() }
+        Self { address, protocol, idle: Arc::default(), multiplexed: Multiplexed::default() }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -67,7 +77,7 @@ impl Connections {
 
     /// An idle connection that can carry a request. With `certain` the socket itself is asked, at the
     /// price of a system call.
-    pub(super) fn take(&self, certain: bool) -> Option<Box<Connection>> {
+    pub fn take(&self, certain: bool) -> Option<Box<Connection>> {
         let mut idle = self.idle.lock();
         while let Some((mut connection, _)) = idle.connections.pop() {
             if connection.is_fresh() && (!certain || connection.is_quiet()) {
@@ -77,12 +87,32 @@ impl Connections {
         None
     }
 
-    pub(super) async fn open(&self) -> io::Result<Box<Connection>> {
-        Connection::open(self.address).await
+    /// A new connection.
+    pub async fn open(&self) -> Result<Box<Connection>, Failure> {
+        Connection::open(self.address).await.map_err(Failure::Connect)
     }
 
-    /// Keeps a connection for the next request; the caller vouches that its exchange is complete.
-    pub(super) fn put(&self, mut connection: Box<Connection>) {
+    /// One request for one response over the instance's HTTP/2 connection, opened if need be. Dropping
+    /// the future resets the stream.
+    pub async fn send_h2c(
+        &self,
+        request: Request<UnsyncBoxBody<Bytes, BoxError>>,
+    ) -> Result<(Response<Incoming>, Held), Refused> {
+        self.multiplexed.send(self.address, request).await
+    }
+
+    /// Keeps the connection of a finished exchange for the next request, if it may carry one.
+    pub fn finish<B>(&self, exchange: Exchange<B>)
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if let Some(connection) = exchange.into_reusable() {
+            self.put(connection);
+        }
+    }
+
+    fn put(&self, mut connection: Box<Connection>) {
         connection.used = true;
         connection.input = bytes::BytesMut::new();
         let mut idle = self.idle.lock();

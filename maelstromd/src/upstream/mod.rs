@@ -3,7 +3,6 @@
 //!
 //! An HTTP/1.1 exchange is a plain value that the request's own future polls: no task is spawned for it,
 //! and dropping it closes its connection at once, which is how a container learns that a client went away.
-//! Containers that speak HTTP/2 get one multiplexed connection each ([`h2c`]).
 //!
 //! What never happens here:
 //! * A connection is never used again unless request and response were both carried to their very end
@@ -11,10 +10,21 @@
 //! * A connection never turns into a tunnel before the container said `101` to a client that asked for it.
 //! * No body is held whole; memory per exchange is bounded by one read buffer and one frame.
 
-#![allow(dead_code)]
-
 mod connection;
 mod connections;
+mod exchange;
+mod framing;
+mod h2c;
+mod head;
+pub mod hop;
+mod probe;
+mod sending;
 
 pub use connection::Connection;
 pub use connections::Connections;
+pub use exchange::{Exchange, Failure, Limits, Outgoing};
+pub use framing::FramingError;
+pub use h2c::{Held, Refused};
+pub use head::{Asked, HeadError, ResponseHead};
+pub use probe::{ProbeError, probe};
+pub use sending::{Framing, Sent};

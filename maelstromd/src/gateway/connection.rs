@@ -1,0 +1,198 @@
+//! One client's connection, from its first bytes to its end: which protocol it speaks, how long it may do
+//! nothing, and how it ends when the gateway stops (HTTP/1.1 after the response under way, HTTP/2 with
+//! GOAWAY).
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::Request;
+use hyper::{body::Incoming, server::conn::{http1, http2}, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use maelstrom_core::time::Moment;
+use tokio::{io::AsyncReadExt as _, net::TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Gateway,
+    client::{ClientStream, Patience},
+    context::Side,
+};
+use crate::{clock, tasks::{Executor, Tasks}};
+
+/// What an HTTP/2 client sends first (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// A request's head, and what is buffered of a response that a client is slow to take.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+const MAX_HEADER_LIST_BYTES: u32 = 64 * 1024;
+/// Streams of one client at a time.
+const MAX_STREAMS: u32 = 250;
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A client's connection as its requests see it.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) side: Side,
+    pub(super) address: SocketAddr,
+    /// Of `address`, as `X-Forwarded-For` names it.
+    pub(super) ip: String,
+    /// Owns what its requests turn into tunnels.
+    pub(super) tunnels: Tasks,
+    /// When the last request came, or the connection.
+    last_sign: AtomicU64,
+}
+
+// === impl Client ===
+
+impl Client {
+    pub(super) fn new(side: Side, address: SocketAddr, tunnels: Tasks) -> Self {
+        Self {
+            side,
+            address,
+            // An IPv4 client of a dual-stack socket is an IPv4 client.
+            ip: address.ip().to_canonical().to_string(),
+            tunnels,
+            last_sign: AtomicU64::new(clock::now().as_nanos()),
+        }
+    }
+
+    #[inline]
+    pub(super) fn request_came(&self, now: Moment) {
+        self.last_sign.store(now.as_nanos(), Relaxed);
+    }
+
+    /// What is left of the time that the connection may be without a request.
+    fn idle_left(&self, limit: Duration) -> Duration {
+        (Moment::from_nanos(self.last_sign.load(Relaxed)) + limit).since(clock::now())
+    }
+}
+
+impl Gateway {
+    /// Serves a connection until it ends; `stop` asks it to end after what is under way.
+    pub(super) async fn serve_connection(
+        self: Arc<Self>,
+        mut stream: TcpStream,
+        client: Client,
+        stop: CancellationToken,
+    ) {
+        let first = tokio::select! {
+            first = tokio::time::timeout(self.settings.head_timeout, first_bytes(&mut stream)) => first,
+            () = stop.cancelled() => return,
+        };
+        // Silent, gone, or without a word: nobody to answer.
+        let Ok(Ok(first)) = first else { return };
+        let patience = Patience { head: self.settings.head_timeout, write: self.settings.write_timeout };
+        let idle = self.settings.idle_timeout;
+        let client = Arc::new(client);
+        let ended = if first[..] == *PREFACE {
+            let stream = ClientStream::http2(stream, first, patience);
+            self.serve_http2(stream, &client, stop, idle).await
+        } else {
+            let stream = ClientStream::http1(stream, first, patience);
+            self.serve_http1(stream, &client, stop, idle).await
+        };
+        if let Err(error) = ended {
+            tracing::debug!(client = %client.address, %error, "a client's connection ended early");
+        }
+    }
+
+    async fn serve_http1(
+        self: Arc<Self>,
+        stream: ClientStream,
+        client: &Arc<Client>,
+        stop: CancellationToken,
+        idle: Duration,
+    ) -> hyper::Result<()> {
+        let service = service_fn(|request: Request<Incoming>| {
+            let (gateway, client) = (Arc::clone(&self), Arc::clone(client));
+            async move { Ok::<_, Infallible>(gateway.handle(&client, request).await) }
+        });
+        let connection = http1::Builder::new()
+            .max_buf_size(MAX_HEAD_BYTES)
+            .max_header_size(MAX_HEAD_BYTES)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        let mut end = pin!(asked_to_end(client, &stop, idle));
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return ended,
+            () = end.as_mut() => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    }
+
+    async fn serve_http2(
+        self: Arc<Self>,
+        stream: ClientStream,
+        client: &Arc<Client>,
+        stop: CancellationToken,
+        idle: Duration,
+    ) -> hyper::Result<()> {
+        // Its streams' tasks end with it.
+        let streams = Executor::new();
+        let service = service_fn(|request: Request<Incoming>| {
+            let (gateway, client) = (Arc::clone(&self), Arc::clone(client));
+            async move { Ok::<_, Infallible>(gateway.handle(&client, request).await) }
+        });
+        let connection = http2::Builder::new(streams.handle())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEADER_LIST_BYTES)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        let mut end = pin!(asked_to_end(client, &stop, idle));
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return ended,
+            () = end.as_mut() => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    }
+}
+
+/// Ready when the gateway stops or the connection has been without a request for too long. What is under
+/// way then is finished in any case.
+async fn asked_to_end(client: &Client, stop: &CancellationToken, idle: Duration) {
+    let idled = async {
+        loop {
+            let left = client.idle_left(idle);
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left).await;
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = idled => {}
+    }
+}
+
+/// The first bytes, as many as tell the protocol: HTTP/2's whole preface, or the first that differ.
+async fn first_bytes(stream: &mut TcpStream) -> io::Result<Bytes> {
+    let mut first = BytesMut::with_capacity(PREFACE.len());
+    while first.len() < PREFACE.len() && PREFACE.starts_with(&first) {
+        let mut room = (&mut first).limit(PREFACE.len() - first.len());
+        if stream.read_buf(&mut room).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(first.freeze())
+}

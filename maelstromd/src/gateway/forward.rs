@@ -1,0 +1,263 @@
+//! One admitted request on its way to an instance: slot, attempt, and another attempt where the first
+//! failed without harm.
+//!
+//! ```text
+//!   slot ──► kept-open connection ──stale──► new connection, same slot
+//!    ▲              │                              │ fails before the first byte: the instance is suspect
+//!    └──────────────┴── may be repeated ◄──────────┘
+//!                   └── may not, or too often: 502 that says so
+//! ```
+
+use std::{future::poll_fn, time::Duration};
+
+use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use maelstrom_core::{component::HttpProtocol, names::InstanceId};
+use tokio::time::Instant;
+
+use super::{
+    Gateway,
+    body::Body,
+    context::Context,
+    forward_h2c,
+    headers,
+    metrics::Recording,
+    replay::{self, RequestBody},
+    respond::Refusal,
+    upgrade,
+};
+use crate::{
+    clock,
+    router::{Ask, Slot},
+    upstream::{Asked, Exchange, Failure, Framing, Limits, Outgoing, ResponseHead, Sent},
+};
+
+/// Instances that one request may meet before its client hears of it: beyond this it is the component
+/// that fails, not an instance.
+const MAX_TRIES: u32 = 4;
+/// What a request holds while it waits, beside what of its body was read.
+const WAITING_BYTES: usize = 512;
+/// Of each header, roughly.
+const HEADER_BYTES: usize = 64;
+
+/// A request that has its component.
+pub(super) struct Admitted<'a> {
+    pub(super) parts: &'a mut Parts,
+    /// Path and query as the container gets them.
+    pub(super) target: &'a str,
+    pub(super) body: RequestBody,
+    pub(super) context: Context<'a>,
+    /// The client's connection, if it is to become a tunnel.
+    pub(super) upgrade: Option<upgrade::Offer>,
+    pub(super) recording: Recording,
+}
+
+/// An attempt without an answer, and what it leaves for the next.
+pub(super) struct Attempt {
+    pub(super) failure: Failure,
+    pub(super) sent: Sent,
+    /// A byte of an answer came: nothing is sent twice after that.
+    pub(super) answered: bool,
+    /// It failed on a connection that had been idle, which says nothing about the instance.
+    pub(super) stale: bool,
+    /// To be sent again; `None` if it was used up.
+    pub(super) body: Option<RequestBody>,
+}
+
+/// A response head with everything that its body needs, or a refusal.
+pub(super) type Answer = Result<Response<Body>, Refusal>;
+
+impl Gateway {
+    pub(super) async fn forward(&self, mut admitted: Admitted<'_>) -> Answer {
+        let mut avoid: Option<InstanceId> = None;
+        let mut tries = 0;
+        let mut now = admitted.context.arrived;
+        loop {
+            let slot = self.slot(&admitted, now, avoid.take()).await?;
+            let id = slot.endpoint().id.clone();
+            tries += 1;
+            let attempt = match slot.endpoint().protocol() {
+                HttpProtocol::Http1 => self.attempt_http1(&mut admitted, slot).await,
+                HttpProtocol::H2c => forward_h2c::attempt(self, &mut admitted, slot).await,
+            };
+            let attempt = match attempt {
+                Ok(response) => return Ok(response),
+                Err(attempt) => attempt,
+            };
+            now = clock::now();
+            admitted.body = self.after_failure(&admitted, attempt, tries, now)?;
+            admitted.recording.replayed();
+            avoid = Some(id);
+        }
+    }
+
+    async fn slot(
+        &self,
+        admitted: &Admitted<'_>,
+        now: maelstrom_core::time::Moment,
+        avoid: Option<InstanceId>,
+    ) -> Result<Slot, Refusal> {
+        let bytes_held =
+            WAITING_BYTES + admitted.parts.headers.len() * HEADER_BYTES + admitted.body.held();
+        let deadline = admitted.context.deadline;
+        let pool = admitted.recording.pool();
+        let acquired = pool.acquire(Ask { now, deadline, bytes_held, avoid }).await;
+        let slot = acquired.map_err(|error| Refusal::unavailable(pool.name(), error))?;
+        admitted.recording.queued(slot.waited());
+        Ok(slot)
+    }
+
+    /// The body for another attempt, or why there is none.
+    fn after_failure(
+        &self,
+        admitted: &Admitted<'_>,
+        attempt: Attempt,
+        tries: u32,
+        now: maelstrom_core::time::Moment,
+    ) -> Result<RequestBody, Refusal> {
+        let Attempt { failure, sent, answered, body, .. } = attempt;
+        let component = admitted.recording.pool().name();
+        let instance_failed =
+            matches!(failure, Failure::Connect(_) | Failure::Closed(_) | Failure::Http2(_));
+        let repeatable = instance_failed
+            && !answered
+            && tries < MAX_TRIES
+            && now < admitted.context.deadline
+            && replay::may_repeat(&admitted.parts.method, sent);
+        if let Some(mut body) = body.filter(|_| repeatable)
+            && body.rewind()
+        {
+            tracing::debug!(%component, %failure, tries, "an attempt failed and is made again");
+            return Ok(body);
+        }
+        match failure {
+            Failure::Deadline => Err(Refusal::Timeout(component.clone())),
+            failure => Err(Refusal::Failed { component: component.clone(), failure, sent, tries }),
+        }
+    }
+
+    async fn attempt_http1(&self, admitted: &mut Admitted<'_>, slot: Slot) -> Result<Response<Body>, Attempt> {
+        let repeatable = replay::is_idempotent(&admitted.parts.method);
+        // What can't be sent twice is worth a system call that asks whether the connection still stands.
+        if let Some(connection) = slot.endpoint().connections.take(!repeatable) {
+            let mut exchange = self.exchange(admitted, connection);
+            match poll_fn(|cx| exchange.poll_head(cx, &mut admitted.parts.headers)).await {
+                Ok(head) => return Ok(self.answer(admitted, exchange, head, slot)),
+                Err(failure) => {
+                    let attempt = failed(exchange, failure);
+                    let again = attempt.stale && replay::may_repeat(&admitted.parts.method, attempt.sent);
+                    match attempt.body {
+                        Some(mut body) if again && body.rewind() => {
+                            admitted.recording.replayed();
+                            admitted.body = body;
+                        }
+                        body => return Err(Attempt { body, ..attempt }),
+                    }
+                }
+            }
+        }
+        let connection = match slot.endpoint().connections.open().await {
+            Ok(connection) => connection,
+            Err(failure) => {
+                slot.fail();
+                let body = Some(admitted.take_body());
+                return Err(Attempt { failure, sent: Sent::Nothing, answered: false, stale: false, body });
+            }
+        };
+        let mut exchange = self.exchange(admitted, connection);
+        match poll_fn(|cx| exchange.poll_head(cx, &mut admitted.parts.headers)).await {
+            Ok(head) => Ok(self.answer(admitted, exchange, head, slot)),
+            Err(failure) => {
+                if matches!(failure, Failure::Closed(_)) {
+                    slot.fail();
+                }
+                Err(failed(exchange, failure))
+            }
+        }
+    }
+
+    fn exchange(
+        &self,
+        admitted: &mut Admitted<'_>,
+        connection: Box<crate::upstream::Connection>,
+    ) -> Exchange<RequestBody> {
+        let body = admitted.take_body();
+        let Admitted { parts, target, context, .. } = admitted;
+        let framing = body.framing(&parts.method);
+        let has_body = !matches!(framing, Framing::None | Framing::Length(0));
+        let expect_continue = has_body
+            && parts
+                .headers
+                .get(header::EXPECT)
+                .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let outgoing = Outgoing {
+            head: headers::write_http1(parts, target, context, framing, expect_continue),
+            framing,
+            body,
+            asked: Asked { head: parts.method == Method::HEAD, upgrade: context.upgrade },
+            expect_continue,
+        };
+        Exchange::new(connection, outgoing, self.limits(context))
+    }
+
+    pub(super) fn limits(&self, context: &Context<'_>) -> Limits {
+        Limits {
+            deadline: instant_of(context),
+            request_idle: self.settings.read_timeout,
+            response_idle: self.settings.write_timeout,
+        }
+    }
+
+    /// The response, with the body that carries slot and connection on.
+    fn answer(
+        &self,
+        admitted: &mut Admitted<'_>,
+        mut exchange: Exchange<RequestBody>,
+        head: ResponseHead,
+        mut slot: Slot,
+    ) -> Response<Body> {
+        slot.first_byte();
+        admitted.recording.answered(head.status);
+        exchange.body_mut().forget();
+        let ResponseHead { status, headers, .. } = head;
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        let recording = admitted.recording.take();
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            if let Some(offer) = admitted.upgrade.take() {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+                offer.accept(exchange, slot, recording, self.settings.tunnel_idle_timeout);
+            }
+            return response;
+        }
+        *response.body_mut() = match exchange.take_whole_body() {
+            Some(bytes) => {
+                slot.endpoint().connections.finish(exchange);
+                Body::full(bytes)
+            }
+            None => Body::stream(exchange, slot, recording),
+        };
+        response
+    }
+}
+
+fn failed(exchange: Exchange<RequestBody>, failure: Failure) -> Attempt {
+    let stale = exchange.is_reused() && matches!(failure, Failure::Closed(_));
+    let (sent, answered) = (exchange.sent(), exchange.is_answered());
+    Attempt { failure, sent, answered, stale, body: Some(exchange.into_body()) }
+}
+
+/// The deadline on the runtime's clock.
+pub(super) fn instant_of(context: &Context<'_>) -> Instant {
+    /// Beyond this the runtime's timers round anyway.
+    const FAR: Duration = Duration::from_secs(86_400 * 365);
+    Instant::now() + context.deadline.since(clock::now()).min(FAR)
+}
+
+// === impl Admitted ===
+
+impl Admitted<'_> {
+    pub(super) fn take_body(&mut self) -> RequestBody {
+        std::mem::replace(&mut self.body, RequestBody::whole(bytes::Bytes::new()))
+    }
+}

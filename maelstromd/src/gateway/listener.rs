@@ -1,0 +1,91 @@
+//! Accepting clients: as many as the limit allows, and none any more once the gateway stops. What was
+//! accepted is owned here: it is waited for, and cut off when the time to drain is over.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use rustix::net::sockopt;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Gateway, connection::Client, context::Side};
+use crate::tasks::Tasks;
+
+/// Out of descriptors or memory: those who leave make room, so trying again at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Clients that vanished without a word while nothing was sent to them are found out after two minutes.
+const TCP_KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const TCP_KEEPALIVE_PROBES: u32 = 4;
+
+impl Gateway {
+    /// Serves anybody until `stop` fires and what was under way has ended, or its time is over.
+    pub async fn serve_public(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
+        self.serve(Side::Public, listener, stop).await;
+    }
+
+    /// Serves peers, containers and people who manage the node, like [`Gateway::serve_public`].
+    pub async fn serve_private(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
+        self.serve(Side::Private, listener, stop).await;
+    }
+
+    async fn serve(self: Arc<Self>, side: Side, listener: TcpListener, stop: CancellationToken) {
+        let room = Arc::new(Semaphore::new(self.settings.max_connections));
+        let (connections, tunnels) = (Tasks::new(), Tasks::new());
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                accepted = accept(&listener, &room) => accepted,
+            };
+            let (stream, address, permit) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(?side, %error, "a client can't be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let client = Client::new(side, address, tunnels.clone());
+            let served = Arc::clone(&self).serve_connection(stream, client, stop.clone());
+            connections.spawn("client connection", async move {
+                served.await;
+                drop(permit);
+            });
+        }
+        // Nobody waits in vain in the queue of a socket that is not read any more.
+        drop(listener);
+        let limit = self.settings.drain;
+        tokio::join!(connections.join(limit), tunnels.join(limit));
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                // Fails only on a connection that is already gone.
+                let _ = prepare(&stream);
+                return Ok((stream, address, permit));
+            }
+            // That client left again before its turn.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, TCP_KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, TCP_KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(stream, TCP_KEEPALIVE_PROBES)?;
+    Ok(())
+}

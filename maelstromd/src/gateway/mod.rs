@@ -1,0 +1,312 @@
+//! The gateways: from a client's connection to an answer.
+//!
+//! ```text
+//!   listener ─► connection ─► admission ─► router ─► forward ─► upstream ─► body ─► client
+//!   accept,      HTTP/1 or 2,  sound? which   slot,     header      connection      slot and connection
+//!   limits       idle, drain   component?     queue     rules       of its own      back at its end
+//! ```
+//! The public gateway routes by event sources alone and believes no header about the system. The private
+//! one serves peers, containers and the management API, and believes them.
+//!
+//! Invariants of a warm request: no task is spawned, no lock is held over I/O, no body is held whole, and
+//! whatever it took is given back by drop, wherever its client leaves it.
+
+mod admission;
+mod body;
+mod client;
+mod connection;
+mod context;
+mod forward;
+mod forward_h2c;
+mod headers;
+mod listener;
+mod metrics;
+mod replay;
+mod respond;
+mod scan;
+mod trace;
+mod upgrade;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, request::Parts, uri::PathAndQuery};
+use http_body_util::Full;
+use hyper::{body::Incoming, service::Service as _};
+use hyper_util::service::TowerToHyperService;
+use maelstrom_core::{
+    names::ComponentName,
+    time::Moment,
+};
+
+pub use body::Body;
+pub use context::Side;
+pub use metrics::ComponentMetrics;
+pub use respond::Refusal;
+
+use self::{
+    connection::Client,
+    context::{Context, Term},
+    forward::{Admitted, Answer},
+    metrics::Recording,
+    replay::RequestBody,
+    upgrade::Offer,
+};
+use crate::{
+    clock,
+    router::{ComponentPool, Router},
+};
+
+/// Answered by the node itself on both gateways.
+pub const HEALTH_CHECK_PATH: &str = "/_mael_health_check";
+/// What of the private gateway belongs to the management API.
+const MANAGEMENT_PREFIX: &str = "/_mael/";
+
+/// Bounds of the gateways. All are idle times, never totals: a stream that moves is not cut.
+#[derive(Clone, Debug)]
+pub struct GatewaySettings {
+    /// Silence of a client that is sending a body.
+    pub read_timeout: Duration,
+    /// Silence of a response that has begun, and of a client that takes nothing.
+    pub write_timeout: Duration,
+    /// A client's connection without a request.
+    pub idle_timeout: Duration,
+    /// From a head's first byte to its last.
+    pub head_timeout: Duration,
+    /// Silence of an upgraded connection.
+    pub tunnel_idle_timeout: Duration,
+    /// What requests and tunnels have left when a gateway stops.
+    pub drain: Duration,
+    /// Clients' connections at a time, per gateway; more wait in the kernel's queue.
+    pub max_connections: usize,
+}
+
+/// Both gateways of a node.
+#[derive(Debug)]
+pub struct Gateway {
+    router: Arc<Router>,
+    management: axum::Router,
+    settings: GatewaySettings,
+    draining: AtomicBool,
+}
+
+// === impl GatewaySettings ===
+
+impl Default for GatewaySettings {
+    fn default() -> Self {
+        Self {
+            read_timeout: Duration::from_secs(300),
+            write_timeout: Duration::from_secs(310),
+            idle_timeout: Duration::from_secs(310),
+            // A head is one packet or a few; half a minute is a lost phone network, more is an attack.
+            head_timeout: Duration::from_secs(30),
+            // As long as load balancers leave a silent connection open at most; pings are more frequent.
+            tunnel_idle_timeout: Duration::from_secs(3_600),
+            drain: Duration::from_secs(310),
+            // At 14 KiB each well under 200 MiB, and under the usual limit of open files.
+            max_connections: 10_000,
+        }
+    }
+}
+
+// === impl Gateway ===
+
+impl Gateway {
+    /// `management` answers what of the private gateway lies under `/_mael/`.
+    pub fn new(router: Arc<Router>, management: axum::Router, settings: GatewaySettings) -> Arc<Self> {
+        Arc::new(Self { router, management, settings, draining: AtomicBool::new(false) })
+    }
+
+    /// From now on the public health check says 503, so that load balancers stop sending requests here.
+    /// Those that come are served.
+    pub fn set_draining(&self) {
+        self.draining.store(true, Relaxed);
+    }
+
+    /// A request of the node itself (event sources): queue, deadline, header rules and replay are those of
+    /// any other.
+    pub async fn call(&self, component: &ComponentName, request: Request<Full<Bytes>>) -> Response<Body> {
+        let (mut parts, body) = request.into_parts();
+        let body = match http_body_util::BodyExt::collect(body).await {
+            Ok(collected) => RequestBody::whole(collected.to_bytes()),
+            Err(never) => match never {},
+        };
+        let arrived = clock::now();
+        let answer = match self.router.component(component.as_str()) {
+            Some(pool) => self.serve(&mut parts, body, Target::new(pool, 0), None, arrived).await,
+            None => Err(Refusal::NoComponent(component.to_string())),
+        };
+        answer.unwrap_or_else(|refusal| refusal.response(http::Version::HTTP_11))
+    }
+
+    /// All components' counters, as Prometheus reads them.
+    pub fn encode_metrics(&self) -> String {
+        metrics::encode(&self.router.pools())
+    }
+
+    /// One request of a client.
+    async fn handle(&self, client: &Client, request: Request<Incoming>) -> Response<Body> {
+        let arrived = clock::now();
+        client.request_came(arrived);
+        let (mut parts, body) = request.into_parts();
+        let version = parts.version;
+        let answer = self.answer(client, &mut parts, body, arrived).await;
+        let mut response = answer.unwrap_or_else(|refusal| refusal.response(version));
+        if version < http::Version::HTTP_2 {
+            *response.version_mut() = version;
+        }
+        response
+    }
+
+    async fn answer(
+        &self,
+        client: &Client,
+        parts: &mut Parts,
+        body: Incoming,
+        arrived: Moment,
+    ) -> Answer {
+        if parts.method == Method::CONNECT {
+            return Err(Refusal::Connect);
+        }
+        let host = admission::check(parts)?;
+        let path = parts.uri.path();
+        if path == HEALTH_CHECK_PATH {
+            return Ok(self.health(client.side));
+        }
+        let target = match client.side {
+            Side::Public => self.route(host, path)?,
+            Side::Private => match parts.headers.get(headers::COMPONENT) {
+                Some(name) => self.named(name)?,
+                None if path.starts_with(MANAGEMENT_PREFIX) => return Ok(self.manage(client, parts, body).await),
+                None => self.route(host, path)?,
+            },
+        };
+        self.serve(parts, RequestBody::client(body), target, Some(client), arrived).await
+    }
+
+    fn route(&self, host: &str, path: &str) -> Result<Target, Refusal> {
+        let pick = self.router.pick(host, path).ok_or(Refusal::NoRoute)?;
+        Ok(Target::new(pick.pool, pick.strip))
+    }
+
+    fn named(&self, name: &http::HeaderValue) -> Result<Target, Refusal> {
+        let shown = || String::from_utf8_lossy(name.as_bytes()).into_owned();
+        let pool = name.to_str().ok().and_then(|name| self.router.component(name.trim()));
+        pool.map(|pool| Target::new(pool, 0)).ok_or_else(|| Refusal::NoComponent(shown()))
+    }
+
+    fn health(&self, side: Side) -> Response<Body> {
+        if side == Side::Public && self.draining.load(Relaxed) {
+            return respond::text(StatusCode::SERVICE_UNAVAILABLE, "gateway: this node is leaving");
+        }
+        respond::text(StatusCode::OK, "OK")
+    }
+
+    async fn manage(&self, client: &Client, parts: &mut Parts, body: Incoming) -> Response<Body> {
+        let parts = std::mem::replace(parts, Request::new(()).into_parts().0);
+        let mut request = Request::from_parts(parts, axum::body::Body::new(body));
+        request.extensions_mut().insert(axum::extract::ConnectInfo(client.address));
+        let service = TowerToHyperService::new(self.management.clone());
+        let answered = Box::pin(service.call(request)).await;
+        match answered {
+            Ok(response) => response.map(Body::boxed),
+            Err(never) => match never {},
+        }
+    }
+
+    /// From a component to its answer.
+    async fn serve(
+        &self,
+        parts: &mut Parts,
+        body: RequestBody,
+        target: Target,
+        client: Option<&Client>,
+        arrived: Moment,
+    ) -> Answer {
+        let side = client.map_or(Side::Private, |client| client.side);
+        let recording = Recording::begin(target.pool, arrived);
+        let term = Term::new(side, &parts.headers, arrived, recording.pool().max_duration())?;
+        let upgrade = match client {
+            Some(client) if headers::asks_upgrade(&parts.headers) => parts
+                .extensions
+                .remove::<hyper::upgrade::OnUpgrade>()
+                .map(|on_upgrade| Offer::new(on_upgrade, client.tunnels.clone())),
+            _ => None,
+        };
+        // A reference of its own, since the request's headers give way to the response's.
+        let uri = parts.uri.clone();
+        let host_header = parts.headers.get(http::header::HOST).cloned();
+        let host = match uri.authority() {
+            Some(authority) => authority.as_str(),
+            None => host_header.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default(),
+        };
+        let context = Context {
+            side,
+            client: client.map(|client| client.ip.as_str()),
+            host,
+            arrived,
+            deadline: term.deadline,
+            deadline_nano: term.deadline_nano,
+            start_nano: term.start_nano,
+            upgrade: upgrade.is_some(),
+        };
+        let all = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let mut stripped = String::new();
+        let target = strip(all, uri.path().len(), target.strip, &mut stripped);
+        self.forward(Admitted { parts, target, body, context, upgrade, recording }).await
+    }
+}
+
+/// Where a request goes.
+struct Target {
+    pool: Arc<ComponentPool>,
+    /// Bytes of the path to remove.
+    strip: usize,
+}
+
+impl Target {
+    fn new(pool: Arc<ComponentPool>, strip: usize) -> Self {
+        Self { pool, strip }
+    }
+}
+
+/// Path and query without the first `strip` bytes of the path. Nothing else changes, byte for byte; what
+/// remains begins with `/`.
+fn strip<'a>(all: &'a str, path_bytes: usize, strip: usize, made: &'a mut String) -> &'a str {
+    let rest = all.get(strip.min(path_bytes)..).unwrap_or(all);
+    if strip == 0 || rest.starts_with('/') {
+        return rest;
+    }
+    made.reserve(rest.len() + 1);
+    made.push('/');
+    made.push_str(rest);
+    made
+}
+
+#[cfg(test)]
+mod tests {
+    use super::strip;
+
+    #[test]
+    fn stripping_keeps_query_and_encoding_byte_for_byte() {
+        for (all, prefix, expected) in [
+            ("/a/b?x=1&y=%2F", 2, "/b?x=1&y=%2F"),
+            ("/a", 2, "/"),
+            ("/a?x", 2, "/?x"),
+            ("/a/", 2, "/"),
+            ("/a/b", 3, "/b"),
+            ("/a%2Fb/%20c?", 0, "/a%2Fb/%20c?"),
+            ("/a//b", 2, "//b"),
+        ] {
+            let path = all.split('?').next().unwrap_or_default().len();
+            let mut made = String::new();
+            assert_eq!(strip(all, path, prefix, &mut made), expected, "{all} without {prefix}");
+        }
+    }
+}
