@@ -26,7 +26,7 @@ pub enum Malformed {
 /// HTTP/1.0 leaves it out.
 pub(super) fn check(parts: &Parts) -> Result<&str, Malformed> {
     let path = parts.uri.path();
-    if !path.starts_with('/') && !(path == "*" && parts.method == Method::OPTIONS) {
+    if !(path.starts_with('/') || path == "*" && parts.method == Method::OPTIONS) {
         return Err(Malformed::Target);
     }
     if parts.version < Version::HTTP_2 && parts.headers.contains_key(header::TRANSFER_ENCODING) {
@@ -38,7 +38,8 @@ pub(super) fn check(parts: &Parts) -> Result<&str, Malformed> {
 /// The parser takes any list that ends in `chunked`; what else is in the list nobody here can decode.
 fn check_encoding(headers: &HeaderMap) -> Result<(), Malformed> {
     let mut values = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let chunked = values.next().is_some_and(|value| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"));
+    let chunked =
+        values.next().is_some_and(|value| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"));
     if chunked && values.next().is_none() { Ok(()) } else { Err(Malformed::TransferEncoding) }
 }
 
@@ -106,7 +107,10 @@ mod tests {
         for good in ["a", "A.example.com", "a.b:80", "a:", "127.0.0.1:8080", "[::1]", "[fe80::1]:99", "a_b"] {
             assert!(is_host(good), "{good}");
         }
-        for bad in ["", ":80", "a b", "a/b", "user@a", "a:b", "a:123456", "[::1", "[]", "[x]:1", "[::1]x", "a,b", "a:1:2"] {
+        for bad in [
+            "", ":80", "a b", "a/b", "user@a", "a:b", "a:123456", "[::1", "[]", "[x]:1", "[::1]x", "a,b",
+            "a:1:2",
+        ] {
             assert!(!is_host(bad), "{bad}");
         }
     }
@@ -133,7 +137,12 @@ mod tests {
             ("http://a/", v11, vec![], Ok("a")),
             ("http://u@a/", Version::HTTP_2, vec![], Err(Malformed::BadHost)),
             ("/", v11, vec![("host", "a"), ("transfer-encoding", "chunked")], Ok("a")),
-            ("/", v11, vec![("host", "a"), ("transfer-encoding", "gzip, chunked")], Err(Malformed::TransferEncoding)),
+            (
+                "/",
+                v11,
+                vec![("host", "a"), ("transfer-encoding", "gzip, chunked")],
+                Err(Malformed::TransferEncoding),
+            ),
         ];
         for (uri, version, headers, expected) in cases {
             assert_eq!(check_of(uri, version, &headers), expected.map(str::to_owned), "{uri} {headers:?}");

@@ -50,12 +50,8 @@ impl Body {
         Self(if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) })
     }
 
-    pub(super) fn stream(exchange: Exchange<RequestBody>, slot: Slot, recording: Recording) -> Self {
-        Self(Kind::Stream(Box::new(Stream {
-            exchange: Some(exchange),
-            slot: Some(slot),
-            recording: Some(recording),
-        })))
+    pub(super) fn stream(exchange: Exchange<RequestBody>, slot: Slot, recording: Option<Recording>) -> Self {
+        Self(Kind::Stream(Box::new(Stream { exchange: Some(exchange), slot: Some(slot), recording })))
     }
 
     pub(super) fn boxed<B>(body: B) -> Self

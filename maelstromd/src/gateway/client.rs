@@ -138,7 +138,11 @@ impl ClientStream {
     }
 
     /// After each write: whoever takes nothing has only so long.
-    fn on_write(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn on_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             self.write_timer = None;
             return written;
@@ -201,11 +205,7 @@ impl AsyncRead for ClientStream {
 }
 
 impl AsyncWrite for ClientStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.is_bare_refusal(bytes) {
             let answer = self.refused.map(Refused::answer).unwrap_or_default();
             // A few hundred bytes into the buffer of a connection that is closed next: all or nothing.

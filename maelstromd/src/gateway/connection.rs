@@ -16,7 +16,11 @@ use std::{
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::Request;
-use hyper::{body::Incoming, server::conn::{http1, http2}, service::service_fn};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use maelstrom_core::time::Moment;
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
@@ -27,7 +31,10 @@ use super::{
     client::{ClientStream, Patience},
     context::Side,
 };
-use crate::{clock, tasks::{Executor, Tasks}};
+use crate::{
+    clock,
+    tasks::{Executor, Tasks},
+};
 
 /// What an HTTP/2 client sends first (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -189,7 +196,8 @@ async fn asked_to_end(client: &Client, stop: &CancellationToken, idle: Duration)
 async fn first_bytes(stream: &mut TcpStream) -> io::Result<Bytes> {
     let mut first = BytesMut::with_capacity(PREFACE.len());
     while first.len() < PREFACE.len() && PREFACE.starts_with(&first) {
-        let mut room = (&mut first).limit(PREFACE.len() - first.len());
+        let missing = PREFACE.len() - first.len();
+        let mut room = (&mut first).limit(missing);
         if stream.read_buf(&mut room).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -75,7 +75,11 @@ impl Term {
     }
 }
 
-fn number(headers: &HeaderMap, name: &http::HeaderName, shown: &'static str) -> Result<Option<u64>, Malformed> {
+fn number(
+    headers: &HeaderMap,
+    name: &http::HeaderName,
+    shown: &'static str,
+) -> Result<Option<u64>, Malformed> {
     let Some(value) = headers.get(name) else { return Ok(None) };
     let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
     number.map(Some).ok_or(Malformed::NotANumber(shown))

@@ -8,18 +8,17 @@
 //!                   └── may not, or too often: 502 that says so
 //! ```
 
-use std::{future::poll_fn, time::Duration};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
-use maelstrom_core::{component::HttpProtocol, names::InstanceId};
+use maelstrom_core::{component::HttpProtocol, names::InstanceId, time::Moment};
 use tokio::time::Instant;
 
 use super::{
     Gateway,
     body::Body,
     context::Context,
-    forward_h2c,
-    headers,
+    forward_h2c, headers,
     metrics::Recording,
     replay::{self, RequestBody},
     respond::Refusal,
@@ -27,7 +26,7 @@ use super::{
 };
 use crate::{
     clock,
-    router::{Ask, Slot},
+    router::{Ask, ComponentPool, Slot},
     upstream::{Asked, Exchange, Failure, Framing, Limits, Outgoing, ResponseHead, Sent},
 };
 
@@ -48,7 +47,9 @@ pub(super) struct Admitted<'a> {
     pub(super) context: Context<'a>,
     /// The client's connection, if it is to become a tunnel.
     pub(super) upgrade: Option<upgrade::Offer>,
-    pub(super) recording: Recording,
+    pub(super) pool: Arc<ComponentPool>,
+    /// Until the response has it.
+    pub(super) recording: Option<Recording>,
 }
 
 /// An attempt without an answer, and what it leaves for the next.
@@ -59,33 +60,33 @@ pub(super) struct Attempt {
     pub(super) answered: bool,
     /// It failed on a connection that had been idle, which says nothing about the instance.
     pub(super) stale: bool,
-    /// To be sent again; `None` if it was used up.
-    pub(super) body: Option<RequestBody>,
+    /// To be sent again, if it can be.
+    pub(super) body: RequestBody,
 }
 
 /// A response head with everything that its body needs, or a refusal.
 pub(super) type Answer = Result<Response<Body>, Refusal>;
 
 impl Gateway {
-    pub(super) async fn forward(&self, mut admitted: Admitted<'_>) -> Answer {
+    pub(super) async fn forward(&self, admitted: &mut Admitted<'_>) -> Answer {
         let mut avoid: Option<InstanceId> = None;
         let mut tries = 0;
         let mut now = admitted.context.arrived;
         loop {
-            let slot = self.slot(&admitted, now, avoid.take()).await?;
+            let slot = self.slot(admitted, now, avoid.take()).await?;
             let id = slot.endpoint().id.clone();
             tries += 1;
             let attempt = match slot.endpoint().protocol() {
-                HttpProtocol::Http1 => self.attempt_http1(&mut admitted, slot).await,
-                HttpProtocol::H2c => forward_h2c::attempt(self, &mut admitted, slot).await,
+                HttpProtocol::Http1 => self.attempt_http1(admitted, slot).await,
+                HttpProtocol::H2c => forward_h2c::attempt(self, admitted, slot).await,
             };
             let attempt = match attempt {
                 Ok(response) => return Ok(response),
                 Err(attempt) => attempt,
             };
             now = clock::now();
-            admitted.body = self.after_failure(&admitted, attempt, tries, now)?;
-            admitted.recording.replayed();
+            admitted.body = self.after_failure(admitted, attempt, tries, now)?;
+            admitted.pool.metrics().replayed();
             avoid = Some(id);
         }
     }
@@ -93,16 +94,15 @@ impl Gateway {
     async fn slot(
         &self,
         admitted: &Admitted<'_>,
-        now: maelstrom_core::time::Moment,
+        now: Moment,
         avoid: Option<InstanceId>,
     ) -> Result<Slot, Refusal> {
-        let bytes_held =
-            WAITING_BYTES + admitted.parts.headers.len() * HEADER_BYTES + admitted.body.held();
+        let bytes_held = WAITING_BYTES + admitted.parts.headers.len() * HEADER_BYTES + admitted.body.held();
         let deadline = admitted.context.deadline;
-        let pool = admitted.recording.pool();
+        let pool = &admitted.pool;
         let acquired = pool.acquire(Ask { now, deadline, bytes_held, avoid }).await;
         let slot = acquired.map_err(|error| Refusal::unavailable(pool.name(), error))?;
-        admitted.recording.queued(slot.waited());
+        pool.metrics().queued(slot.waited());
         Ok(slot)
     }
 
@@ -112,20 +112,17 @@ impl Gateway {
         admitted: &Admitted<'_>,
         attempt: Attempt,
         tries: u32,
-        now: maelstrom_core::time::Moment,
+        now: Moment,
     ) -> Result<RequestBody, Refusal> {
-        let Attempt { failure, sent, answered, body, .. } = attempt;
-        let component = admitted.recording.pool().name();
-        let instance_failed =
-            matches!(failure, Failure::Connect(_) | Failure::Closed(_) | Failure::Http2(_));
+        let Attempt { failure, sent, answered, mut body, .. } = attempt;
+        let component = admitted.pool.name();
+        let instance_failed = matches!(failure, Failure::Connect(_) | Failure::Closed(_) | Failure::Http2(_));
         let repeatable = instance_failed
             && !answered
             && tries < MAX_TRIES
             && now < admitted.context.deadline
             && replay::may_repeat(&admitted.parts.method, sent);
-        if let Some(mut body) = body.filter(|_| repeatable)
-            && body.rewind()
-        {
+        if repeatable && body.rewind() {
             tracing::debug!(%component, %failure, tries, "an attempt failed and is made again");
             return Ok(body);
         }
@@ -135,23 +132,27 @@ impl Gateway {
         }
     }
 
-    async fn attempt_http1(&self, admitted: &mut Admitted<'_>, slot: Slot) -> Result<Response<Body>, Attempt> {
+    async fn attempt_http1(
+        &self,
+        admitted: &mut Admitted<'_>,
+        slot: Slot,
+    ) -> Result<Response<Body>, Attempt> {
         let repeatable = replay::is_idempotent(&admitted.parts.method);
         // What can't be sent twice is worth a system call that asks whether the connection still stands.
         if let Some(connection) = slot.endpoint().connections.take(!repeatable) {
             let mut exchange = self.exchange(admitted, connection);
             match poll_fn(|cx| exchange.poll_head(cx, &mut admitted.parts.headers)).await {
-                Ok(head) => return Ok(self.answer(admitted, exchange, head, slot)),
+                Ok(head) => return Ok(self.response(admitted, exchange, head, slot)),
                 Err(failure) => {
-                    let attempt = failed(exchange, failure);
-                    let again = attempt.stale && replay::may_repeat(&admitted.parts.method, attempt.sent);
-                    match attempt.body {
-                        Some(mut body) if again && body.rewind() => {
-                            admitted.recording.replayed();
-                            admitted.body = body;
-                        }
-                        body => return Err(Attempt { body, ..attempt }),
+                    let mut attempt = failed(exchange, failure);
+                    let again = attempt.stale
+                        && replay::may_repeat(&admitted.parts.method, attempt.sent)
+                        && attempt.body.rewind();
+                    if !again {
+                        return Err(attempt);
                     }
+                    admitted.pool.metrics().replayed();
+                    admitted.body = attempt.body;
                 }
             }
         }
@@ -159,13 +160,13 @@ impl Gateway {
             Ok(connection) => connection,
             Err(failure) => {
                 slot.fail();
-                let body = Some(admitted.take_body());
+                let body = admitted.take_body();
                 return Err(Attempt { failure, sent: Sent::Nothing, answered: false, stale: false, body });
             }
         };
         let mut exchange = self.exchange(admitted, connection);
         match poll_fn(|cx| exchange.poll_head(cx, &mut admitted.parts.headers)).await {
-            Ok(head) => Ok(self.answer(admitted, exchange, head, slot)),
+            Ok(head) => Ok(self.response(admitted, exchange, head, slot)),
             Err(failure) => {
                 if matches!(failure, Failure::Closed(_)) {
                     slot.fail();
@@ -208,7 +209,7 @@ impl Gateway {
     }
 
     /// The response, with the body that carries slot and connection on.
-    fn answer(
+    fn response(
         &self,
         admitted: &mut Admitted<'_>,
         mut exchange: Exchange<RequestBody>,
@@ -216,13 +217,12 @@ impl Gateway {
         mut slot: Slot,
     ) -> Response<Body> {
         slot.first_byte();
-        admitted.recording.answered(head.status);
         exchange.body_mut().forget();
         let ResponseHead { status, headers, .. } = head;
         let mut response = Response::new(Body::empty());
         *response.status_mut() = status;
         *response.headers_mut() = headers;
-        let recording = admitted.recording.take();
+        let recording = admitted.recording.take().map(|recording| recording.answered(status));
         if status == StatusCode::SWITCHING_PROTOCOLS {
             if let Some(offer) = admitted.upgrade.take() {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -244,7 +244,7 @@ impl Gateway {
 fn failed(exchange: Exchange<RequestBody>, failure: Failure) -> Attempt {
     let stale = exchange.is_reused() && matches!(failure, Failure::Closed(_));
     let (sent, answered) = (exchange.sent(), exchange.is_answered());
-    Attempt { failure, sent, answered, stale, body: Some(exchange.into_body()) }
+    Attempt { failure, sent, answered, stale, body: exchange.into_body() }
 }
 
 /// The deadline on the runtime's clock.

@@ -36,7 +36,7 @@ pub(super) async fn attempt(
     mut slot: Slot,
 ) -> Result<Response<Body>, Attempt> {
     let body = admitted.take_body();
-    let lent = Lent::new(body, admitted.parts.headers.len());
+    let lent = Lent::new(body);
     let request = match request(admitted, &lent) {
         Ok(request) => request,
         Err(error) => {
@@ -55,7 +55,7 @@ pub(super) async fn attempt(
         Err(_) => return Err(lent.failed(Failure::Deadline, false)),
     };
     slot.first_byte();
-    admitted.recording.answered(response.status());
+    let recording = admitted.recording.take().map(|recording| recording.answered(response.status()));
     lent.forget();
     let (mut parts, incoming) = response.into_parts();
     parts.version = Version::HTTP_11;
@@ -77,7 +77,7 @@ pub(super) async fn attempt(
         moved_at: Instant::now(),
         timer: Box::pin(tokio::time::sleep(idle)),
         slot: Some(slot),
-        recording: Some(admitted.recording.take()),
+        recording,
         _held: held,
     };
     Ok(Response::from_parts(parts, Body::boxed(stream)))
@@ -125,7 +125,7 @@ struct LentState {
 // === impl Lent ===
 
 impl Lent {
-    fn new(body: RequestBody, _headers: usize) -> Self {
+    fn new(body: RequestBody) -> Self {
         let has_body = !body.is_end_stream();
         let state = LentState { body: Some(body), touched: false, has_body };
         Self { shared: Arc::new(Mutex::new(state)) }
@@ -149,7 +149,8 @@ impl Lent {
             (false, false, true) => Sent::HeadOnly,
             _ => Sent::Substance,
         };
-        Attempt { failure, sent, answered: false, stale: false, body: state.body.take() }
+        let body = state.body.take().unwrap_or_else(|| RequestBody::whole(Bytes::new()));
+        Attempt { failure, sent, answered: false, stale: false, body }
     }
 }
 

@@ -11,7 +11,10 @@ use std::fmt::Write as _;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 
-use super::{context::{Context, Side}, trace};
+use super::{
+    context::{Context, Side},
+    trace,
+};
 use crate::upstream::{
     Framing,
     hop::{self, ConnectionOptions},
@@ -201,7 +204,9 @@ fn write_rules(parts: &Parts, context: &Context<'_>, options: &ConnectionOptions
             Rule::ForwardedPort => trusted && !std::mem::replace(&mut seen.port, trusted),
             Rule::ForwardedProto => trusted && !std::mem::replace(&mut seen.proto, trusted),
             Rule::RequestId => !std::mem::replace(&mut seen.request_id, true),
-            Rule::Trace => trace::is_traceparent(value.as_bytes()) && !std::mem::replace(&mut seen.trace, true),
+            Rule::Trace => {
+                trace::is_traceparent(value.as_bytes()) && !std::mem::replace(&mut seen.trace, true)
+            }
         };
         if pass {
             sink.pass(name, value);

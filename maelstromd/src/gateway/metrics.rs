@@ -46,7 +46,6 @@ struct Histogram {
 /// A request being counted: from its arrival to the end of its response, or of the client's patience.
 #[derive(Debug)]
 pub(super) struct Recording {
-    /// `None` once it was handed on.
     pool: Arc<ComponentPool>,
     arrived: Moment,
     class: usize,
@@ -105,6 +104,23 @@ fn line(
     let _ = writeln!(text, "}} {value}");
 }
 
+// === impl ComponentMetrics ===
+
+impl ComponentMetrics {
+    /// A request had to wait in the queue.
+    #[inline]
+    pub(super) fn queued(&self, waited: Duration) {
+        if !waited.is_zero() {
+            self.queued.record(waited);
+        }
+    }
+
+    /// An attempt failed and is made again.
+    pub(super) fn replayed(&self) {
+        self.replays.fetch_add(1, Relaxed);
+    }
+}
+
 // === impl Recording ===
 
 impl Recording {
@@ -114,27 +130,11 @@ impl Recording {
         Self { pool, arrived, class: GONE }
     }
 
-    pub(super) fn pool(&self) -> &Arc<ComponentPool> {
-        &self.pool
-    }
-
     /// The response has begun.
     #[inline]
-    pub(super) fn answered(&mut self, status: StatusCode) {
+    pub(super) fn answered(mut self, status: StatusCode) -> Self {
         self.class = usize::from(status.as_u16() / 100).saturating_sub(1).min(GONE - 1);
-    }
-
-    /// The request had to wait in the queue.
-    #[inline]
-    pub(super) fn queued(&self, waited: Duration) {
-        if !waited.is_zero() {
-            self.pool.metrics().queued.record(waited);
-        }
-    }
-
-    /// An attempt failed and is made again.
-    pub(super) fn replayed(&self) {
-        self.pool.metrics().replays.fetch_add(1, Relaxed);
+        self
     }
 }
 
@@ -151,34 +151,60 @@ impl Drop for Recording {
 /// All components' counters in the text format that Prometheus reads (version 0.0.4).
 pub(super) fn encode(pools: &[Arc<ComponentPool>]) -> String {
     let mut text = String::new();
-    let mut family = |name: &str, kind: &str, help: &str, write: &dyn Fn(&mut String, &str, &ComponentMetrics)| {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        for pool in pools {
-            write(&mut text, pool.name().as_str(), pool.metrics());
-        }
-    };
+    let mut family =
+        |name: &str, kind: &str, help: &str, write: &dyn Fn(&mut String, &str, &ComponentMetrics)| {
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            for pool in pools {
+                write(&mut text, pool.name().as_str(), pool.metrics());
+            }
+        };
     const REQUESTS: &str = "maelstrom_requests_total";
-    family(REQUESTS, "counter", "Requests by class of their status; gone: the client left before an answer.", &|text, component, metrics| {
-        for (class, count) in CLASSES.iter().zip(&metrics.classes) {
-            line(text, REQUESTS, component, Some(("class", class)), count.load(Relaxed));
-        }
-    });
+    family(
+        REQUESTS,
+        "counter",
+        "Requests by class of their status; gone: the client left before an answer.",
+        &|text, component, metrics| {
+            for (class, count) in CLASSES.iter().zip(&metrics.classes) {
+                line(text, REQUESTS, component, Some(("class", class)), count.load(Relaxed));
+            }
+        },
+    );
     const DURATION: &str = "maelstrom_request_duration_seconds";
-    family(DURATION, "histogram", "From a request's arrival to the end of its response.", &|text, component, metrics| {
-        metrics.duration.encode(text, DURATION, component);
-    });
+    family(
+        DURATION,
+        "histogram",
+        "From a request's arrival to the end of its response.",
+        &|text, component, metrics| {
+            metrics.duration.encode(text, DURATION, component);
+        },
+    );
     const QUEUED: &str = "maelstrom_request_queued_seconds";
-    family(QUEUED, "histogram", "Time in the queue, of requests that had to wait.", &|text, component, metrics| {
-        metrics.queued.encode(text, QUEUED, component);
-    });
+    family(
+        QUEUED,
+        "histogram",
+        "Time in the queue, of requests that had to wait.",
+        &|text, component, metrics| {
+            metrics.queued.encode(text, QUEUED, component);
+        },
+    );
     const IN_FLIGHT: &str = "maelstrom_requests_in_flight";
-    family(IN_FLIGHT, "gauge", "Requests that are waiting, served or streamed.", &|text, component, metrics| {
-        line(text, IN_FLIGHT, component, None, metrics.in_flight.load(Relaxed));
-    });
+    family(
+        IN_FLIGHT,
+        "gauge",
+        "Requests that are waiting, served or streamed.",
+        &|text, component, metrics| {
+            line(text, IN_FLIGHT, component, None, metrics.in_flight.load(Relaxed));
+        },
+    );
     const REPLAYS: &str = "maelstrom_request_replays_total";
-    family(REPLAYS, "counter", "Attempts that failed before an answer and were made again.", &|text, component, metrics| {
-        line(text, REPLAYS, component, None, metrics.replays.load(Relaxed));
-    });
+    family(
+        REPLAYS,
+        "counter",
+        "Attempts that failed before an answer and were made again.",
+        &|text, component, metrics| {
+            line(text, REPLAYS, component, None, metrics.replays.load(Relaxed));
+        },
+    );
     text
 }
 

@@ -40,10 +40,7 @@ use http::{Method, Request, Response, StatusCode, request::Parts, uri::PathAndQu
 use http_body_util::Full;
 use hyper::{body::Incoming, service::Service as _};
 use hyper_util::service::TowerToHyperService;
-use maelstrom_core::{
-    names::ComponentName,
-    time::Moment,
-};
+use maelstrom_core::{names::ComponentName, time::Moment};
 
 pub use body::Body;
 pub use context::Side;
@@ -139,7 +136,7 @@ impl Gateway {
         };
         let arrived = clock::now();
         let answer = match self.router.component(component.as_str()) {
-            Some(pool) => self.serve(&mut parts, body, Target::new(pool, 0), None, arrived).await,
+            Some(pool) => self.dispatch(&mut parts, body, Target::new(pool, 0), None, arrived).await,
             None => Err(Refusal::NoComponent(component.to_string())),
         };
         answer.unwrap_or_else(|refusal| refusal.response(http::Version::HTTP_11))
@@ -164,13 +161,7 @@ impl Gateway {
         response
     }
 
-    async fn answer(
-        &self,
-        client: &Client,
-        parts: &mut Parts,
-        body: Incoming,
-        arrived: Moment,
-    ) -> Answer {
+    async fn answer(&self, client: &Client, parts: &mut Parts, body: Incoming, arrived: Moment) -> Answer {
         if parts.method == Method::CONNECT {
             return Err(Refusal::Connect);
         }
@@ -183,11 +174,13 @@ impl Gateway {
             Side::Public => self.route(host, path)?,
             Side::Private => match parts.headers.get(headers::COMPONENT) {
                 Some(name) => self.named(name)?,
-                None if path.starts_with(MANAGEMENT_PREFIX) => return Ok(self.manage(client, parts, body).await),
+                None if path.starts_with(MANAGEMENT_PREFIX) => {
+                    return Ok(self.manage(client, parts, body).await);
+                }
                 None => self.route(host, path)?,
             },
         };
-        self.serve(parts, RequestBody::client(body), target, Some(client), arrived).await
+        self.dispatch(parts, RequestBody::client(body), target, Some(client), arrived).await
     }
 
     fn route(&self, host: &str, path: &str) -> Result<Target, Refusal> {
@@ -221,7 +214,7 @@ impl Gateway {
     }
 
     /// From a component to its answer.
-    async fn serve(
+    async fn dispatch(
         &self,
         parts: &mut Parts,
         body: RequestBody,
@@ -230,8 +223,9 @@ impl Gateway {
         arrived: Moment,
     ) -> Answer {
         let side = client.map_or(Side::Private, |client| client.side);
-        let recording = Recording::begin(target.pool, arrived);
-        let term = Term::new(side, &parts.headers, arrived, recording.pool().max_duration())?;
+        let pool = target.pool;
+        let term = Term::new(side, &parts.headers, arrived, pool.max_duration())?;
+        let recording = Some(Recording::begin(Arc::clone(&pool), arrived));
         let upgrade = match client {
             Some(client) if headers::asks_upgrade(&parts.headers) => parts
                 .extensions
@@ -259,7 +253,12 @@ impl Gateway {
         let all = uri.path_and_query().map_or("/", PathAndQuery::as_str);
         let mut stripped = String::new();
         let target = strip(all, uri.path().len(), target.strip, &mut stripped);
-        self.forward(Admitted { parts, target, body, context, upgrade, recording }).await
+        let mut admitted = Admitted { parts, target, body, context, upgrade, pool, recording };
+        let answer = self.forward(&mut admitted).await;
+        if let Err(refusal) = &answer {
+            drop(admitted.recording.take().map(|recording| recording.answered(refusal.status())));
+        }
+        answer
     }
 }
 

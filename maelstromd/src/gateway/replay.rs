@@ -71,9 +71,13 @@ impl RequestBody {
     pub(super) fn framing(&self, method: &Method) -> Framing {
         match &self.source {
             // Some servers insist on a length where the method usually has a body.
-            Source::Empty if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => Framing::Length(0),
+            Source::Empty if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {
+                Framing::Length(0)
+            }
             Source::Empty => Framing::None,
-            Source::Whole(bytes) => Framing::Length(bytes.as_ref().map_or(self.kept_bytes, Bytes::len) as u64),
+            Source::Whole(bytes) => {
+                Framing::Length(bytes.as_ref().map_or(self.kept_bytes, Bytes::len) as u64)
+            }
             Source::Client(body) => {
                 // The parser counts down what it has given out.
                 match body.size_hint().exact() {

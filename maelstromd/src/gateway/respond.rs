@@ -45,7 +45,8 @@ fn replay_note(sent: Sent, tries: u32) -> String {
         Sent::Nothing | Sent::HeadOnly => format!(" ({tries} instances were tried)"),
         Sent::Substance if tries > 1 => format!(" (tried {tries} times)"),
         Sent::Substance => {
-            "; it was not sent again, since it may have been acted on or its body can't be repeated".to_owned()
+            "; it was not sent again, since it may have been acted on or its body can't be repeated"
+                .to_owned()
         }
     }
 }
@@ -60,7 +61,9 @@ impl Refusal {
             Self::Connect => StatusCode::NOT_IMPLEMENTED,
             Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Unavailable { error, .. } => match error {
-                AcquireError::QueueFull { .. } | AcquireError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+                AcquireError::QueueFull { .. } | AcquireError::ShuttingDown => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
                 AcquireError::DeadlinePassed => StatusCode::GATEWAY_TIMEOUT,
                 AcquireError::StartFailed(failure) => {
                     StatusCode::from_u16(failure.status).unwrap_or(StatusCode::BAD_GATEWAY)

@@ -17,7 +17,9 @@ const KEPT_BYTES: usize = 64;
 pub(super) enum Verdict {
     Fine,
     /// A head in these bytes must not be accepted; it showed with the line that ends at this index.
-    Ambiguous { at: usize },
+    Ambiguous {
+        at: usize,
+    },
 }
 
 #[derive(Debug)]

@@ -42,7 +42,7 @@ impl Offer {
         self,
         exchange: Exchange<RequestBody>,
         slot: Slot,
-        recording: Recording,
+        recording: Option<Recording>,
         idle: Duration,
     ) {
         let (container, early) = exchange.into_upgraded();
@@ -62,7 +62,12 @@ impl Offer {
     }
 }
 
-async fn tunnel(upgraded: Upgraded, container: TcpStream, from_container: Bytes, idle: Duration) -> io::Result<()> {
+async fn tunnel(
+    upgraded: Upgraded,
+    container: TcpStream,
+    from_container: Bytes,
+    idle: Duration,
+) -> io::Result<()> {
     let last = AtomicU64::new(clock::now().as_nanos());
     match upgraded.downcast::<TokioIo<ClientStream>>() {
         // The bare sockets, without the parser's layers.

@@ -19,7 +19,7 @@ use super::{
     acquire::{Waiter, Waiting},
     slot::Seated,
 };
-use crate::{clock, journal::Journal};
+use crate::{clock, gateway::ComponentMetrics, journal::Journal};
 
 /// What waiting requests of one component may hold together: enough for ten thousand requests with
 /// ordinary headers, little enough that a dozen components under attack don't take a machine down.
@@ -30,6 +30,7 @@ const QUEUE_BYTES_MAX: usize = 64 << 20;
 pub struct ComponentPool {
     name: ComponentName,
     component: ArcSwap<Component>,
+    metrics: ComponentMetrics,
     pub(super) state: Mutex<State>,
     journal: Arc<Journal>,
     demand: Arc<Notify>,
@@ -71,6 +72,7 @@ impl ComponentPool {
         Arc::new(Self {
             name: component.name.clone(),
             component: ArcSwap::new(component),
+            metrics: ComponentMetrics::default(),
             state: Mutex::new(State { pool, closed: None, refused: None, cold_start: None }),
             journal,
             demand,
@@ -80,6 +82,12 @@ impl ComponentPool {
 
     pub fn name(&self) -> &ComponentName {
         &self.name
+    }
+
+    /// What the gateway counts of its requests.
+    #[inline]
+    pub fn metrics(&self) -> &ComponentMetrics {
+        &self.metrics
     }
 
     /// The component's settings as last configured.

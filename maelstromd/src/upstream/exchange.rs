@@ -156,6 +156,10 @@ where
         self.connection.used
     }
 
+    pub fn body_mut(&mut self) -> &mut B {
+        self.sending.body_mut()
+    }
+
     /// Gives the request's body back, closing the connection.
     pub fn into_body(self) -> B {
         self.sending.into_body()

@@ -65,7 +65,11 @@ pub(super) enum Parsed {
 
 /// Takes one head out of `input` once it is complete. `headers` is filled; it is passed in so that the
 /// request's map can be used again.
-pub(super) fn parse(input: &mut BytesMut, asked: Asked, headers: &mut HeaderMap) -> Result<Parsed, HeadError> {
+pub(super) fn parse(
+    input: &mut BytesMut,
+    asked: Asked,
+    headers: &mut HeaderMap,
+) -> Result<Parsed, HeadError> {
     let mut lines = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();

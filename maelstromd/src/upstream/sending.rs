@@ -121,6 +121,10 @@ where
         }
     }
 
+    pub(super) fn body_mut(&mut self) -> &mut B {
+        &mut self.body
+    }
+
     pub(super) fn into_body(self) -> B {
         self.body
     }
