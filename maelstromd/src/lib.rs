@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod docker;
 pub mod gateway;
 pub mod journal;
+pub mod logs;
 pub mod node;
 pub mod router;
 pub mod store;

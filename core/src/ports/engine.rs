@@ -108,6 +108,16 @@ pub enum LogStream {
     Stderr,
 }
 
+impl LogStream {
+    /// As it stands on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogQuery {
     /// Unix seconds; `None`: from the beginning.

@@ -1,0 +1,104 @@
+//! What the components' instances write, as one stream of lines.
+//!
+//! ```text
+//!   engine: list, logs ─► collector ──► one reader per container ──► buffer ──► Lines ─► its reader
+//!                         (2 s, or woken)                            bounded
+//! ```
+//! Instances that start while a stream is open join it, those that end leave it after their last line.
+//! A reader that is too slow loses the oldest lines and is told how many: a stuck client must not hold
+//! memory. Past lines come container by container, as each is read; nothing is sorted.
+
+mod buffer;
+mod collect;
+mod forward;
+
+pub use forward::forward;
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use maelstrom_core::{
+    names::{ComponentName, NodeId},
+    ports::{
+        clock::Clock,
+        engine::{Container, ContainerEngine, LogStream},
+    },
+};
+use tokio::{sync::watch, task::JoinSet};
+
+use buffer::Buffer;
+
+/// One line of one instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub component: ComponentName,
+    pub stream: LogStream,
+    /// Without its line end; not always UTF-8.
+    pub data: Bytes,
+}
+
+/// Which lines of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// How far back; `None`: to the beginning.
+    pub since: Option<Duration>,
+    /// Past lines per instance at most.
+    pub tail: Option<u32>,
+    /// Goes on with new lines and new instances; else the stream ends with the lines there are.
+    pub follow: bool,
+}
+
+/// Where the node's lines come from. Clones read the same.
+#[derive(Clone)]
+pub struct LogSource {
+    pub node: NodeId,
+    pub engine: Arc<dyn ContainerEngine>,
+    pub clock: Arc<dyn Clock>,
+    /// Anything that changes when instances come and go: their lines are seen at once instead of at
+    /// the next look.
+    pub changes: watch::Receiver<i64>,
+}
+
+/// The open stream; what reads for it ends when it is dropped.
+pub struct Lines {
+    buffer: Arc<Buffer>,
+    _readers: JoinSet<()>,
+}
+
+// === impl LogSource ===
+
+impl LogSource {
+    /// Lines of the node's containers whose component `wants` names.
+    pub fn lines(&self, wants: impl Fn(&ComponentName) -> bool + Send + Sync + 'static, span: Span) -> Lines {
+        self.open(move |_, component| wants(component), span)
+    }
+
+    /// Lines of containers that `wants` chooses. Has to be called inside the Tokio runtime.
+    fn open(
+        &self,
+        wants: impl Fn(&Container, &ComponentName) -> bool + Send + Sync + 'static,
+        span: Span,
+    ) -> Lines {
+        let buffer = Arc::new(Buffer::default());
+        let mut readers = JoinSet::new();
+        readers.spawn(collect::collect(self.clone(), Box::new(wants), span, buffer.clone()));
+        Lines { buffer, _readers: readers }
+    }
+}
+
+impl Stream for Lines {
+    type Item = Line;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Line>> {
+        self.buffer.poll_take(context)
+    }
+}
+
+#[cfg(test)]
+mod tests;
