@@ -28,7 +28,7 @@ pub use env_file::{EnvFileError, parse_env_file};
 pub use interpolate::Variables;
 pub use report::{Finding, Report};
 pub use schema::json_schema;
-pub use write::to_yaml;
+pub use write::{component_fields, event_source_fields, to_yaml};
 
 use interpolate::interpolate;
 use report::{Place, Raw, Source, Span};

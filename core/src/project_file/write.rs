@@ -5,6 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+use serde_json::{Map, Value};
+
 use super::{interpolate::escape, shape::*};
 use crate::{names::ProjectName, wire};
 
@@ -58,6 +61,23 @@ pub fn to_yaml(project: &wire::Project) -> String {
 fn unprefixed(project: &ProjectName, full: &str) -> String {
     let short = full.strip_prefix(&format!("{project}_")).unwrap_or(full);
     if !short.is_empty() && project.prefixed(short) == full { short.to_owned() } else { full.to_owned() }
+}
+
+/// The fields of a component that are set, as the file names and writes them.
+pub fn component_fields(wire: &wire::Component) -> Map<String, Value> {
+    fields(&component(wire))
+}
+
+/// The fields of an event source that are set, as the file names and writes them.
+pub fn event_source_fields(wire: &wire::EventSource) -> Map<String, Value> {
+    fields(&event_source(wire))
+}
+
+fn fields(shape: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(shape) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    }
 }
 
 fn component(wire: &wire::Component) -> ComponentShape {

@@ -1,0 +1,425 @@
+//! Arguments as they are typed. What they mean is for the commands; [`crate::settings`] resolves the ones
+//! that all share.
+
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
+use clap_complete::Shell;
+use maelstrom_core::{event_source::EventSourceKind, journal::Kind};
+
+pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:8374";
+const DEFAULT_FILE: &str = "maelstrom.yml";
+
+/// Deploys to Maelstrom and tells what it does.
+#[derive(Debug, Parser)]
+#[command(
+    name = "maelctl",
+    version,
+    infer_long_args = true,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    max_term_width = 100,
+    after_help = "Begin with: maelctl project put --file maelstrom.yml; maelctl cluster ps\n\
+                  Long options may be shortened to what is unambiguous: --comp for --component."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of all commands")]
+pub(crate) struct GlobalArgs {
+    /// Private gateway of any node
+    #[arg(long, global = true, env = "MAELSTROM_PRIVATE_URL", default_value = DEFAULT_URL)]
+    pub(crate) url: String,
+    /// Form of the output
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub(crate) output: Format,
+    /// Colours: auto uses them on a terminal unless NO_COLOR is set
+    #[arg(long, global = true, value_enum, default_value_t = ColorWhen::Auto, value_name = "WHEN")]
+    pub(crate) color: ColorWhen,
+    /// Leave the head of tables away
+    #[arg(long, global = true)]
+    pub(crate) no_headers: bool,
+    /// How long a call may take, e.g. 10s
+    #[arg(long, global = true, value_parser = duration, default_value = "30s", value_name = "DURATION")]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// The table with more columns
+    Wide,
+    /// The API's objects
+    Json,
+    /// The API's objects; for project get, a project file
+    Yaml,
+    /// Names only, one a line
+    Name,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorWhen {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Deploy, compare, read and remove projects
+    #[command(subcommand, visible_alias = "projects")]
+    Project(ProjectCommand),
+    /// Look at components
+    #[command(subcommand, name = "comp", visible_alias = "component", alias = "components")]
+    Component(ComponentCommand),
+    /// Look at event sources, switch them on and off
+    #[command(subcommand, name = "es", visible_alias = "event-source", alias = "event-sources")]
+    EventSource(EventSourceCommand),
+    /// Look at nodes and instances
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Follow what instances write
+    Logs(LogsArgs),
+    /// What the daemon decided, and why
+    Events(EventsArgs),
+    /// Why a component is as it is now
+    Explain(ExplainArgs),
+    /// Versions of maelctl and of the daemon
+    Version,
+    /// Write a completion script, e.g. for bash: source <(maelctl completion bash)
+    Completion {
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// What maelctl's exit codes mean
+    #[command(
+        name = "exit-codes",
+        long_about = crate::failure::EXIT_CODES,
+        help_template = "{about-with-newline}"
+    )]
+    ExitCodes,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectCommand {
+    /// Make the project as the file says: adds, updates and removes components and event sources
+    Put(PutArgs),
+    /// Show what put would change. Exit code 0: nothing, 1: something
+    Diff(FileArgs),
+    /// Check the file without a daemon, and report all that is wrong with it
+    Validate(FileArgs),
+    /// List projects
+    #[command(visible_alias = "list")]
+    Ls(ProjectListArgs),
+    /// Print a project as a project file; putting it changes nothing
+    Get { name: String },
+    /// Remove a project with its components and event sources
+    Rm {
+        name: String,
+        #[command(flatten)]
+        confirm: ConfirmArgs,
+    },
+    /// Print the JSON Schema of the project file, for editors
+    Schema,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct FileArgs {
+    /// Project file; - reads it from the standard input
+    #[arg(short, long, default_value = DEFAULT_FILE)]
+    pub(crate) file: String,
+    /// File of NAME=value lines for ${NAME} in the project file; they win over the environment
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PutArgs {
+    #[command(flatten)]
+    pub(crate) source: FileArgs,
+    /// Show what would change and save nothing
+    #[arg(long, visible_alias = "dry-run")]
+    pub(crate) diffonly: bool,
+    /// Exit with 1 when something changed or would change
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ConfirmArgs {
+    /// Don't ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct WatchArgs {
+    /// Show it again and again; the interval is 2s unless given as --watch=5s
+    #[arg(
+        short, long, value_parser = duration, value_name = "INTERVAL",
+        num_args = 0..=1, require_equals = true, default_missing_value = "2s"
+    )]
+    pub(crate) watch: Option<Duration>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ProjectListArgs {
+    /// Only names that begin so
+    #[arg(long)]
+    pub(crate) prefix: Option<String>,
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ComponentCommand {
+    /// List components
+    #[command(visible_alias = "list")]
+    Ls(ComponentListArgs),
+    /// Show one component with all its settings
+    Get { name: String },
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ComponentListArgs {
+    /// Only names that begin so
+    #[arg(long)]
+    pub(crate) prefix: Option<String>,
+    /// Only components of this project
+    #[arg(long)]
+    pub(crate) project: Option<String>,
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventSourceCommand {
+    /// List event sources
+    #[command(visible_alias = "list")]
+    Ls(EventSourceListArgs),
+    /// Switch event sources on
+    Enable(ToggleArgs),
+    /// Switch event sources off
+    Disable(ToggleArgs),
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct EventSourceFilter {
+    /// Only names that begin so
+    #[arg(long)]
+    pub(crate) prefix: Option<String>,
+    /// Only those of this project
+    #[arg(long)]
+    pub(crate) project: Option<String>,
+    /// Only those of this component
+    #[arg(long)]
+    pub(crate) component: Option<String>,
+    /// Only those of this type
+    #[arg(long = "type", value_name = "TYPE", value_parser = PossibleValuesParser::new(EventSourceKind::NAMES))]
+    pub(crate) kind: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct EventSourceListArgs {
+    #[command(flatten)]
+    pub(crate) filter: EventSourceFilter,
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ToggleArgs {
+    /// One event source by its full name
+    #[arg(conflicts_with = "prefix")]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) filter: EventSourceFilter,
+    #[command(flatten)]
+    pub(crate) confirm: ConfirmArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterCommand {
+    /// List nodes
+    Nodes(NodesArgs),
+    /// List instances
+    Ps(PsArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct NodesArgs {
+    /// Ask every node for its present state
+    #[arg(long)]
+    pub(crate) refresh: bool,
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PsArgs {
+    /// Ask every node for its present state
+    #[arg(long)]
+    pub(crate) refresh: bool,
+    /// Only instances of this component; * stands for anything
+    #[arg(long)]
+    pub(crate) component: Option<String>,
+    /// Only instances on this node; * stands for anything
+    #[arg(long)]
+    pub(crate) node: Option<String>,
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LogsArgs {
+    /// Components: names, or with * at either end; all unless given
+    pub(crate) names: Vec<String>,
+    /// The same, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) components: Vec<String>,
+    /// Begin so long ago
+    #[arg(long, value_parser = duration, default_value = "1m", value_name = "DURATION")]
+    pub(crate) since: Duration,
+    /// Begin with so many of the last lines per instance
+    #[arg(long, value_name = "LINES")]
+    pub(crate) tail: Option<u32>,
+    /// Only lines that match this regular expression
+    #[arg(long, value_name = "REGEX", value_parser = regex)]
+    pub(crate) grep: Option<regex_lite::Regex>,
+    /// Only this output
+    #[arg(long, value_enum)]
+    pub(crate) stream: Option<Stream>,
+    /// Go on with new lines (default)
+    #[arg(short, long, overrides_with = "no_follow", action = ArgAction::SetTrue)]
+    pub(crate) follow: bool,
+    /// End after what there is now
+    #[arg(long)]
+    pub(crate) no_follow: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct EventsArgs {
+    /// Go on with new events
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Begin so long ago; unless given, the newest
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub(crate) since: Option<Duration>,
+    /// Only these types, separated by commas
+    #[arg(
+        long = "type", value_name = "TYPES", value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(Kind::ALL.iter().map(|kind| kind.name()))
+    )]
+    pub(crate) kinds: Vec<String>,
+    /// Only events of this component
+    #[arg(long)]
+    pub(crate) component: Option<String>,
+    /// At most so many, the newest
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(i64).range(1..=1000))]
+    pub(crate) limit: i64,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ExplainArgs {
+    /// The component
+    pub(crate) component: String,
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    // The original took plain numbers of nothing but digits for seconds.
+    if let Ok(seconds) = text.parse::<u32>() {
+        return positive(Duration::from_secs(seconds.into()));
+    }
+    humantime::parse_duration(text)
+        .map_err(|_| "a duration like 500ms, 10s, 5m or 1h30m is allowed".into())
+        .and_then(positive)
+}
+
+fn positive(duration: Duration) -> Result<Duration, String> {
+    if duration.is_zero() { Err("must be more than nothing".into()) } else { Ok(duration) }
+}
+
+fn regex(text: &str) -> Result<regex_lite::Regex, String> {
+    regex_lite::Regex::new(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn long_options_may_be_shortened() {
+        let cli = parse("maelctl es ls --comp=web --pre x --no-head").unwrap();
+        let Command::EventSource(EventSourceCommand::Ls(args)) = cli.command else { panic!("not es ls") };
+        assert_eq!(
+            (args.filter.component.as_deref(), args.filter.prefix.as_deref()),
+            (Some("web"), Some("x"))
+        );
+        assert!(cli.global.no_headers);
+    }
+
+    #[test]
+    fn the_original_lines_are_understood() {
+        for line in [
+            "maelctl cluster nodes --refresh",
+            "maelctl cluster ps --refresh",
+            "maelctl comp ls --prefix=a",
+            "maelctl es ls --prefix=a --component=b --type=cron",
+            "maelctl logs --components=a,b* --since=5m",
+            "maelctl project ls --prefix=a",
+            "maelctl project put --file=a.yml --env=b.env --diffonly",
+            "maelctl project rm name",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn watch_takes_an_optional_interval() {
+        let interval = |line: &str| match parse(line).unwrap().command {
+            Command::Cluster(ClusterCommand::Ps(args)) => args.watch.watch,
+            _ => None,
+        };
+        assert_eq!(interval("maelctl cluster ps"), None);
+        assert_eq!(interval("maelctl cluster ps --watch"), Some(Duration::from_secs(2)));
+        assert_eq!(interval("maelctl cluster ps --watch=500ms"), Some(Duration::from_millis(500)));
+        assert!(parse("maelctl cluster ps --watch=0s").is_err());
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for line in [
+            "maelctl logs --grep [",
+            "maelctl events --type colds",
+            "maelctl logs --since soon",
+            "maelctl -o xml version",
+        ] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+}
