@@ -9,13 +9,14 @@ use crate::time::Moment;
 pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 /// Longest pause: a repaired image is found within a minute without a new put.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(60);
-/// An instance that was healthy for so long had no part in what failed before it.
+/// An instance that was healthy for so long proves that starts work.
 pub const STABLE_AFTER: Duration = Duration::from_secs(60);
 
 /// Failures in a row of one component on one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backoff {
     failures: u32,
+    failed_at: Moment,
     until: Moment,
 }
 
@@ -35,16 +36,16 @@ impl Backoff {
     /// An instance never became healthy.
     pub fn start_failed(&mut self, now: Moment) {
         self.failures = self.failures.saturating_add(1);
+        self.failed_at = now;
         self.until = now + pause(self.failures);
     }
 
-    /// An instance died or failed its checks after it was healthy for `healthy_for`. The first one is
-    /// replaced at once; a component that keeps dying young backs off.
-    pub fn instance_lost(&mut self, healthy_for: Duration, now: Moment) {
-        if healthy_for >= STABLE_AFTER {
-            self.failures = 0;
-        }
+    /// An instance that had been healthy since `healthy_since` died or failed its checks. The first one
+    /// is replaced at once; a component that keeps dying young backs off.
+    pub fn instance_lost(&mut self, healthy_since: Moment, now: Moment) {
+        self.healthy(healthy_since, now);
         self.until = now + pause(self.failures);
+        self.failed_at = now;
         self.failures = self.failures.saturating_add(1);
     }
 
@@ -53,9 +54,10 @@ impl Backoff {
         *self = Self::default();
     }
 
-    /// The oldest serving instance has been healthy for `healthy_for`.
-    pub fn serving(&mut self, healthy_for: Duration) {
-        if healthy_for >= STABLE_AFTER {
+    /// An instance has been healthy since `healthy_since`. One that became so after the last failure and
+    /// stayed so proves that starts work again; one that is older proves nothing about them.
+    pub fn healthy(&mut self, healthy_since: Moment, now: Moment) {
+        if healthy_since >= self.failed_at && now.since(healthy_since) >= STABLE_AFTER {
             self.forget();
         }
     }
@@ -96,11 +98,21 @@ mod tests {
         let mut backoff = Backoff::default();
         let mut pauses = Vec::new();
         for _ in 0..4 {
-            backoff.instance_lost(Duration::from_millis(50), at(100));
+            backoff.instance_lost(at(100), at(100));
             pauses.push(backoff.until().since(at(100)).as_secs());
         }
         assert_eq!(pauses, [0, 1, 2, 4]);
-        backoff.instance_lost(STABLE_AFTER, at(200));
-        assert_eq!(backoff.until(), at(200), "one that had worked is replaced at once");
+        backoff.instance_lost(at(110), at(170));
+        assert_eq!(backoff.until(), at(170), "one that had worked is replaced at once");
+    }
+
+    #[test]
+    fn an_old_instance_that_serves_on_does_not_end_the_back_off_of_a_broken_version() {
+        let mut backoff = Backoff::default();
+        backoff.start_failed(at(1_000));
+        backoff.healthy(at(0), at(1_000));
+        assert_eq!(backoff.failures(), 1);
+        backoff.healthy(at(1_001), at(1_061));
+        assert_eq!(backoff.failures(), 0);
     }
 }

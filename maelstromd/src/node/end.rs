@@ -94,9 +94,9 @@ fn refuse(life: &Life, failure: &Failure, until: maelstrom_core::time::Moment) {
 async fn died(life: &Life, id: InstanceId) {
     let now = life.now();
     let _ = retire(life, &id);
-    let healthy_for = life.instance.healthy_for(now).unwrap_or_default();
+    let healthy_since = life.instance.healthy_since().unwrap_or(now);
     let failure = Failure::new("its process ended");
-    let until = life.unit.instance_lost(healthy_for, failure.clone(), now, life.context.clock.wall());
+    let until = life.unit.instance_lost(healthy_since, failure.clone(), now, life.context.clock.wall());
     if until.since(now) > WAIT_FOR_RETRY_MAX {
         refuse(life, &Failure::new("its instances keep ending soon after they start"), until);
     }
@@ -108,7 +108,7 @@ async fn died(life: &Life, id: InstanceId) {
     let reason = words(life, &id).await;
     let entry = Entry::new(Kind::Restart, "an instance ended by itself")
         .because(reason)
-        .data("healthyMs", millis(healthy_for));
+        .data("healthyMs", millis(now.since(healthy_since)));
     life.context.journal.record(life.describe(entry));
     remove(life, &id).await;
     if holds_ports {
@@ -123,14 +123,14 @@ async fn unhealthy(life: &Life, reason: String) {
     };
     let now = life.now();
     let _ = retire(life, &id);
-    let healthy_for = life.instance.healthy_for(now).unwrap_or_default();
+    let healthy_since = life.instance.healthy_since().unwrap_or(now);
     let failure = Failure::new(reason.clone());
-    life.unit.instance_lost(healthy_for, failure, now, life.context.clock.wall());
+    life.unit.instance_lost(healthy_since, failure, now, life.context.clock.wall());
     life.instance.reach(State::Failed);
     life.show_change();
     let entry = Entry::new(Kind::Restart, "an instance failed and is replaced")
         .because(reason)
-        .data("healthyMs", millis(healthy_for));
+        .data("healthyMs", millis(now.since(healthy_since)));
     life.context.journal.record(life.describe(entry));
     // The converger answers each change by a step; this one is always "stop it".
     super::start::stopped(&mut life.instance.wish.subscribe()).await;

@@ -9,7 +9,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use maelstrom_core::{
@@ -56,6 +55,9 @@ pub(super) struct Instance {
 #[derive(Debug)]
 struct Live {
     state: State,
+    /// Known as soon as the container is made, so that no report of its end is missed.
+    id: Option<InstanceId>,
+    /// Set once it runs.
     container: Option<Container>,
     /// Set once it is reachable.
     address: Option<SocketAddr>,
@@ -91,6 +93,7 @@ impl Instance {
             stale: AtomicBool::new(false),
             live: Mutex::new(Live {
                 state: State::Starting(purpose),
+                id: None,
                 container: None,
                 address: None,
                 pool: None,
@@ -109,11 +112,11 @@ impl Instance {
     }
 
     pub(super) fn id(&self) -> Option<InstanceId> {
-        self.live.lock().container.as_ref().map(|container| container.id.clone())
+        self.live.lock().id.clone()
     }
 
     pub(super) fn has_id(&self, id: &InstanceId) -> bool {
-        self.live.lock().container.as_ref().is_some_and(|container| container.id == *id)
+        self.live.lock().id.as_ref() == Some(id)
     }
 
     pub(super) fn address(&self) -> Option<SocketAddr> {
@@ -124,9 +127,14 @@ impl Instance {
         self.live.lock().pool.clone()
     }
 
-    /// How long it has been healthy.
-    pub(super) fn healthy_for(&self, now: Moment) -> Option<Duration> {
-        self.live.lock().healthy_since.map(|since| now.since(since))
+    /// Since when it has been healthy, if it ever was.
+    pub(super) fn healthy_since(&self) -> Option<Moment> {
+        self.live.lock().healthy_since
+    }
+
+    /// The container was made.
+    pub(super) fn made(&self, id: &InstanceId) {
+        self.live.lock().id = Some(id.clone());
     }
 
     /// The container runs. `None`: it has no address that the daemon can reach.
@@ -139,6 +147,7 @@ impl Instance {
         };
         let address = SocketAddr::new(ip, docker.http_port);
         let mut live = self.live.lock();
+        live.id = Some(container.id.clone());
         live.container = Some(container.clone());
         live.address = Some(address);
         Some(address)

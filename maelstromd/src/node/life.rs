@@ -13,7 +13,11 @@ use maelstrom_core::{
     },
     journal::Kind,
     names::InstanceId,
-    ports::{BoxFuture, clock::Clock, engine::Container},
+    ports::{
+        BoxFuture,
+        clock::Clock,
+        engine::{Container, ContainerState},
+    },
     time::Moment,
 };
 use tokio::sync::watch;
@@ -91,6 +95,9 @@ impl Life {
         let new = matches!(begin, Begin::New { .. });
         let paused = matches!(begin, Begin::Paused(_));
         let (container, permit) = self.container(begin).await?;
+        if matches!(container.state, ContainerState::Exited { .. } | ContainerState::Gone) {
+            return Err(Ending::DiedStarting(container.id));
+        }
         let mut death = DeathWatch::new(&container, self.instance.obituary.subscribe());
         let Some(address) = self.instance.runs(&container) else {
             let failure = Failure::new("its container has no address that this node can reach");

@@ -29,6 +29,9 @@ mod status;
 mod unit;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use std::{sync::Arc, time::Duration};
 
 use maelstrom_core::{

@@ -76,7 +76,7 @@ pub(super) fn engine_is_back(context: &Context) {
 pub(super) async fn repair(context: &Arc<Context>, strangers: Strangers) -> EngineResult<()> {
     // Read before the list: what starts later is not in it, and not missing.
     let running: Vec<(InstanceId, Arc<Instance>)> =
-        instances(context).filter_map(|instance| Some((instance.id()?, instance))).collect();
+        instances(context).filter_map(|instance| Some((instance.container()?.id, instance))).collect();
     let containers = context.engine.list(context.id.clone()).await?;
     let states: HashMap<&InstanceId, &ContainerState> =
         containers.iter().map(|container| (&container.id, &container.state)).collect();
@@ -106,6 +106,10 @@ pub(super) async fn repair(context: &Arc<Context>, strangers: Strangers) -> Engi
     // What ran before goes on running until scaling knows better.
     for (name, count) in adopted {
         if let Some(unit) = context.unit(&name) {
+            if let Some(pool) = context.router.component(name.as_str()) {
+                // When its last request came is not known: its idle time begins now.
+                pool.touch(context.clock.now());
+            }
             let reason = format!("{count} instances of the daemon's previous run were taken over");
             unit.set_target(unit.target().max(count), &[reason]);
         }

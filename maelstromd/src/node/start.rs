@@ -98,6 +98,7 @@ async fn make(
     let slot = async { Ok(context.slots.acquire().await) };
     let _slot = wanted(wish, TURN_LIMIT, "its turn to start", slot).await?;
     let id = context.engine.create(spec).await.map_err(failed)?;
+    instance.made(&id);
     mark(context, instance, Phase::Created);
     let started = context.engine.start(id.clone()).await;
     mark(context, instance, Phase::Started);

@@ -103,6 +103,7 @@ fn count<T>(items: impl Iterator<Item = T>) -> u32 {
 
 pub(super) fn explain(context: &Context, unit: &Unit, standby_max: u32) -> NodeExplain {
     let now = context.clock.now();
+    unit.settle_backoff(now);
     let failure = unit.failure(now);
     let wall = context.clock.wall();
     let next_try_at = failure.as_ref().and_then(|(_, _, wait)| *wait).map(|wait: Duration| wall + wait);

@@ -215,13 +215,13 @@ impl Unit {
     /// An instance died or failed its checks after it had been healthy.
     pub(super) fn instance_lost(
         &self,
-        healthy_for: Duration,
+        healthy_since: Moment,
         failure: Failure,
         now: Moment,
         wall: WallTime,
     ) -> Moment {
         let mut inner = self.inner.lock();
-        inner.backoff.instance_lost(healthy_for, now);
+        inner.backoff.instance_lost(healthy_since, now);
         inner.last_failure = Some((failure, wall));
         inner.backoff.until()
     }
@@ -255,9 +255,8 @@ impl Unit {
             return;
         }
         let serving = inner.instances.iter().filter(|i| i.state() == State::Serving);
-        if let Some(longest) = serving.filter_map(|i| i.healthy_for(now)).max() {
-            inner.backoff.serving(longest);
-        }
+        let healthy_since: Vec<Moment> = serving.filter_map(|i| i.healthy_since()).collect();
+        healthy_since.into_iter().for_each(|since| inner.backoff.healthy(since, now));
         if inner.backoff.failures() == 0 {
             inner.last_failure = None;
         }
