@@ -9,6 +9,8 @@ pub mod control;
 pub mod daemon;
 pub mod docker;
 pub mod gateway;
+pub mod glob;
+pub mod images;
 pub mod journal;
 pub mod logs;
 pub mod node;

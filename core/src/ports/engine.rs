@@ -139,6 +139,8 @@ pub struct Image {
     pub id: String,
     /// `repository:tag` names; empty when untagged.
     pub names: Vec<String>,
+    /// `repository@sha256:…` names, which an image from a registry keeps when it loses its tag.
+    pub digests: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -215,6 +217,6 @@ pub trait ContainerEngine: Send + Sync {
     /// id. `Refused` when a container uses it.
     fn remove_image(&self, image: String) -> BoxFuture<'_, EngineResult<()>>;
 
-    /// Removes exited containers that carry the node's label and untagged images; returns how many.
+    /// Removes the exited containers that carry the node's label; returns how many.
     fn prune(&self, node: NodeId) -> BoxFuture<'_, EngineResult<u64>>;
 }

@@ -154,11 +154,7 @@ pub(super) async fn list(connection: &Connection, node: NodeId) -> EngineResult<
 }
 
 /// Ids of the node's containers in one of `states`, of all when there are none.
-pub(super) async fn ids(
-    connection: &Connection,
-    node: &NodeId,
-    states: &[&str],
-) -> EngineResult<Vec<InstanceId>> {
+async fn ids(connection: &Connection, node: &NodeId, states: &[&str]) -> EngineResult<Vec<InstanceId>> {
     let mut filters = std::collections::HashMap::from([("label", vec![format!("{LABEL_NODE}={node}")])]);
     if !states.is_empty() {
         filters.insert("status", states.iter().map(|&state| state.to_owned()).collect());
@@ -170,6 +166,19 @@ pub(super) async fn ids(
         })
         .await?;
     Ok(listed.into_iter().filter_map(|summary| summary.id).map(InstanceId::new).collect())
+}
+
+/// What others remove or start meanwhile is left alone; only an engine that is away ends it.
+pub(super) async fn prune(connection: &Connection, node: NodeId) -> EngineResult<u64> {
+    let mut removed = 0;
+    for id in ids(connection, &node, &["exited", "dead"]).await? {
+        match remove(connection, id, Remove::OnlyEnded).await {
+            Ok(()) => removed += 1,
+            Err(error @ EngineError::Unavailable { .. }) => return Err(error),
+            Err(error) => tracing::debug!(%error, "left out of the pruning"),
+        }
+    }
+    Ok(removed)
 }
 
 /// Docker refuses to pause what is paused: asks whether it is where it should be.

@@ -1,4 +1,4 @@
-//! Images: fetching, asking for, removing.
+//! Images: fetching, asking for, removing one.
 
 use std::time::Duration;
 
@@ -9,13 +9,12 @@ use bollard::{
 use futures_util::StreamExt;
 use maelstrom_core::{
     component::PullSpec,
-    names::NodeId,
     ports::engine::{EngineError, EngineResult, Image},
 };
 
 use super::{
     connection::Connection,
-    containers::{self, ASK_LIMIT, Remove},
+    containers::ASK_LIMIT,
     errors::{Subject, not_pulled},
     pull_command,
 };
@@ -96,7 +95,12 @@ pub(super) async fn images(connection: &Connection) -> EngineResult<Vec<Image>> 
         names.retain(|name| !name.contains("<none>"));
         names
     };
-    Ok(listed.into_iter().map(|image| Image { id: image.id, names: named(image.repo_tags) }).collect())
+    let image = |image: bollard::models::ImageSummary| Image {
+        id: image.id,
+        names: named(image.repo_tags),
+        digests: named(image.repo_digests),
+    };
+    Ok(listed.into_iter().map(image).collect())
 }
 
 pub(super) async fn remove(connection: &Connection, image: String) -> EngineResult<()> {
@@ -111,30 +115,6 @@ pub(super) async fn remove(connection: &Connection, image: String) -> EngineResu
     match removed {
         Err(EngineError::ImageMissing { .. }) => Ok(()),
         other => other,
-    }
-}
-
-/// What others use or remove meanwhile is left alone; only an engine that is away ends the round.
-pub(super) async fn prune(connection: &Connection, node: NodeId) -> EngineResult<u64> {
-    let mut removed = 0;
-    for id in containers::ids(connection, &node, &["exited", "dead"]).await? {
-        removed += counted(containers::remove(connection, id, Remove::OnlyEnded).await)?;
-    }
-    let untagged = images(connection).await?.into_iter().filter(|image| image.names.is_empty());
-    for image in untagged {
-        removed += counted(remove(connection, image.id).await)?;
-    }
-    Ok(removed)
-}
-
-fn counted(removed: EngineResult<()>) -> EngineResult<u64> {
-    match removed {
-        Ok(()) => Ok(1),
-        Err(error @ EngineError::Unavailable { .. }) => Err(error),
-        Err(error) => {
-            tracing::debug!(%error, "left out of the pruning");
-            Ok(0)
-        }
     }
 }
 

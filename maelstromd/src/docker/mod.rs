@@ -118,6 +118,6 @@ impl ContainerEngine for DockerEngine {
     }
 
     fn prune(&self, node: NodeId) -> BoxFuture<'_, EngineResult<u64>> {
-        images::prune(&self.connection, node).boxed()
+        containers::prune(&self.connection, node).boxed()
     }
 }

@@ -216,11 +216,8 @@ impl ContainerEngine for FakeEngine {
                 .filter(|container| matches!(container.state, ContainerState::Exited { .. }))
                 .map(|container| container.id)
                 .collect();
-            let images = self.change(|world| {
-                exited.iter().for_each(|id| world.remove(id));
-                world.prune_images()
-            });
-            Ok(exited.len() as u64 + images)
+            self.change(|world| exited.iter().for_each(|id| world.remove(id)));
+            Ok(exited.len() as u64)
         }
         .boxed()
     }

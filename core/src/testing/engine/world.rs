@@ -291,6 +291,7 @@ impl World {
         let image = |(id, names): (&String, &BTreeSet<String>)| Image {
             id: id.clone(),
             names: names.iter().cloned().collect(),
+            digests: Vec::new(),
         };
         self.images.iter().map(image).collect()
     }
@@ -308,15 +309,6 @@ impl World {
         }
         self.emit(EngineEvent::ImageChanged { image: image.to_owned() });
         Ok(())
-    }
-
-    /// Removes images without a name that no container uses; returns how many.
-    pub(super) fn prune_images(&mut self) -> u64 {
-        let used: BTreeSet<String> =
-            self.containers.values().map(|made| made.container.image_id.clone()).collect();
-        let before = self.images.len();
-        self.images.retain(|id, names| !names.is_empty() || used.contains(id));
-        (before - self.images.len()) as u64
     }
 
     pub(super) fn behave(&mut self, image: &str, behaviour: ImageBehaviour) {
