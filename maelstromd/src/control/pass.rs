@@ -1,7 +1,10 @@
 //! One pass: look, decide, tell the node, answer those who can't be helped. Synchronous from the look to
 //! the targets, and safe to repeat at any time.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use maelstrom_core::{
     component::Component,
@@ -13,6 +16,7 @@ use maelstrom_core::{
 
 use super::{Control, Memory, Remembered, Target, scale};
 use crate::{
+    clock,
     journal::Entry,
     router::{ComponentPool, Phase},
 };
@@ -87,17 +91,14 @@ impl Control {
     /// False: the node's targets were changed meanwhile, and nothing was done.
     fn carry_out(&self, plan: Plan, pools: &[Arc<ComponentPool>], memory: &mut Memory, now: Moment) -> bool {
         let Plan { view, wanted, placement, entries } = plan;
-        let targets: Vec<Target> = placement.changes.iter().map(target).collect();
-        if !targets.is_empty() && self.targets.set_targets(Some(view.version), &targets).is_err() {
-            return false;
-        }
-        for entry in entries.into_iter().chain(placement.changes.iter().map(entry)) {
+        let Some(done) = self.tell(&view, &placement.changes) else { return false };
+        for entry in entries.into_iter().chain(done.iter().map(|change| entry(change))) {
             self.journal.record(entry);
         }
         let unplaceable: HashMap<&ComponentName, &Unplaceable> =
             placement.unplaceable.iter().map(|unplaceable| (&unplaceable.component, unplaceable)).collect();
-        let placed = placement.changes.iter().filter(|change| change.from == 0 && change.to > 0);
-        let placed: HashMap<&ComponentName, ()> = placed.map(|change| (&change.component, ())).collect();
+        let placed = done.iter().filter(|change| change.from == 0 && change.to > 0);
+        let placed: HashSet<&ComponentName> = placed.map(|change| &change.component).collect();
         for (pool, wanted) in pools.iter().zip(&wanted) {
             let known = memory.components.entry(pool.name().clone()).or_default();
             match unplaceable.get(pool.name()) {
@@ -110,13 +111,25 @@ impl Control {
                     }
                 }
             }
-            if placed.contains_key(pool.name())
+            if placed.contains(pool.name())
                 && let Some(cold_start) = pool.cold_start()
             {
-                cold_start.mark(Phase::Placed, crate::clock::now());
+                cold_start.mark(Phase::Placed, clock::now());
             }
         }
         true
+    }
+
+    /// Sets the node's targets and returns the changes that it made. A node may leave out a component
+    /// that it hasn't heard of yet; the next pass tells it again.
+    fn tell<'a>(&self, view: &NodeView, changes: &'a [Change]) -> Option<Vec<&'a Change>> {
+        if changes.is_empty() {
+            return Some(Vec::new());
+        }
+        let targets: Vec<Target> = changes.iter().map(target).collect();
+        let deltas = self.targets.set_targets(Some(view.version), &targets).ok()?;
+        let made = |change: &&Change| deltas.iter().any(|delta| delta.component == change.component);
+        Some(changes.iter().filter(made).collect())
     }
 
     fn no_place(&self, pool: &ComponentPool, known: &mut Remembered, why: &Unplaceable, now: Moment) {
