@@ -11,7 +11,7 @@ use super::{
     report::{Raw, Span},
     shape::*,
     to_wire,
-    yaml::{Node, Style, Value},
+    yaml::{Node, Scalar, Style, Value},
 };
 use crate::{
     component::Component,
@@ -140,7 +140,6 @@ impl Converter<'_> {
             if let Err(problems) = EventSource::parse(&source) {
                 self.problems(problems, &path, str::to_ascii_lowercase);
             }
-            self.schedule(&source, &join(&path, "cron.schedule"), None);
             self.unique(&source.name, name, &path);
             event_sources.push(source);
         }
@@ -192,7 +191,6 @@ impl Converter<'_> {
                     ));
                 }
             }
-            self.schedule(&source, &path, Some(at));
             self.unique(&name, component, &path);
             sources.push(source);
         }
@@ -214,28 +212,21 @@ impl Converter<'_> {
         self.found.push(Raw::text(at, path, message));
     }
 
-    /// The line of a block scalar, or the whole scalar when it isn't written as a block.
+    /// Line `line` of the block scalar at `path`, or the whole scalar when it isn't written as a block.
     fn block_line(&self, path: &str, line: usize) -> Span {
         let at = place(self.root, path);
-        let literal = walk(self.root, path).last().is_some_and(
-            |(_, node)| matches!(&node.value, Value::Scalar(scalar) if scalar.style == Style::Literal),
-        );
-        let rest = &self.text[at.start.min(self.text.len())..];
-        if !literal {
-            return at;
-        }
-        let header =
-            if rest.starts_with('|') { rest.find('\n').map_or(rest.len(), |end| end + 1) } else { 0 };
-        let mut start = at.start + header;
-        for _ in 0..line {
+        let value = walk(self.root, path).last().map(|(_, node)| &node.value);
+        let Some(Value::Scalar(Scalar { text: block, style: Style::Literal })) = value else { return at };
+        // The parser's place is that of the first line that isn't blank.
+        let blank = block.len() - block.trim_start_matches('\n').len();
+        let mut start = at.start;
+        for _ in blank..line {
             start += self.text[start..].find('\n').map_or(self.text.len() - start, |end| end + 1);
         }
         let content = self.text[start..].lines().next().unwrap_or_default();
         start += content.len() - content.trim_start().len();
         Span { start, end: start + content.trim().len() }
     }
-
-    fn schedule(&mut self, _source: &wire::EventSource, _path: &str, _at: Option<Span>) {}
 }
 
 fn join(path: &str, field: &str) -> String {

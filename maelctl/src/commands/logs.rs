@@ -25,8 +25,9 @@ const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Lines beyond that are cut by the daemon; one that goes on was never a line.
 const MAX_LINE_BYTES: usize = 4 << 20;
 const HEARTBEAT: &[u8] = b"PING";
-/// Without follow, what there is has been sent when the daemon has had nothing for so many heartbeats.
-const QUIET_HEARTBEATS: u32 = 2;
+/// Without follow the daemon ends the stream. One that doesn't know of that goes on; then what there is has
+/// been sent when nothing came for so many heartbeats.
+const QUIET_HEARTBEATS: u32 = 5;
 /// Component names are padded to at most that.
 const MAX_LABEL: usize = 30;
 

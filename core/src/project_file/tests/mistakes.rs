@@ -206,3 +206,20 @@ fn unset_variables_warn_but_not_in_comments() {
     let warnings: Vec<_> = loaded.warnings.iter().map(|w| (w.line, w.column, w.message.as_str())).collect();
     assert_eq!(warnings, [(6, 11, "the variable 'NOBODY' is not set: nothing is put in its place")]);
 }
+
+#[test]
+fn schedules_are_checked_where_they_stand() {
+    let text = format!(
+        "{HEAD}    crontab: |\n\n      0 99 * * * /x\n    eventsources:\n      s:\n        cron:\n          schedule: '@sometimes'\n          http: {{method: GET, path: /}}\n"
+    );
+    let found = wrong(&text);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].starts_with("7:7 crontab line 2: has '99' as its hour"), "{found:#?}");
+    assert!(found[1].starts_with("11:21 cron.schedule is '@sometimes'"), "{found:#?}");
+}
+
+#[test]
+fn a_folded_crontab_points_at_the_block() {
+    let found = wrong(&format!("{HEAD}    crontab: 'nonsense'\n"));
+    assert_eq!(found, ["5:14 crontab line 1: 'nonsense' is not SCHEDULE PATH"]);
+}
