@@ -8,7 +8,7 @@ mod prune;
 mod pull;
 
 pub use prune::{PruneSettings, Pruner};
-pub use pull::{Occasion, Pulls};
+pub use pull::Pulls;
 
 #[cfg(test)]
 mod testing;

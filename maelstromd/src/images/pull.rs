@@ -29,20 +29,12 @@ use tokio::sync::{Semaphore, watch};
 use crate::{
     cluster::Snapshot,
     journal::{Entry, Journal},
+    node::{Images, Occasion},
     tasks::Tasks,
 };
 
 /// Pulls that nobody waits for, at a time: the network belongs to starts and requests first.
 const BACKGROUND_PULLS: usize = 2;
-
-/// Why an image is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Occasion {
-    /// Before a start: pulls if the policy says so.
-    EachStart,
-    /// The engine doesn't have it.
-    Missing,
-}
 
 /// Clones share what is under way.
 #[derive(Clone)]
@@ -72,9 +64,7 @@ impl Pulls {
         Self { shared: Arc::new(Inner { engine, journal, clock, under_way: Mutex::default() }) }
     }
 
-    /// Makes sure of the image as its policy asks on this occasion. At once when there is nothing to do;
-    /// the caller sets the limit of its wait.
-    pub async fn ensure(&self, docker: &DockerSpec, occasion: Occasion) -> EngineResult<()> {
+    async fn ensured(&self, docker: &DockerSpec, occasion: Occasion) -> EngineResult<()> {
         match occasion {
             Occasion::Missing => self.pull(docker).await,
             Occasion::EachStart if !docker.pull.on_start => Ok(()),
@@ -132,6 +122,14 @@ impl Pulls {
             under_way.push(UnderWay { image: docker.image.clone(), pull: docker.pull.clone(), flight: weak });
         }
         flight
+    }
+}
+
+impl Images for Pulls {
+    /// At once when there is nothing to do; the caller sets the limit of its wait.
+    fn ensure(&self, docker: &DockerSpec, occasion: Occasion) -> BoxFuture<'static, EngineResult<()>> {
+        let (pulls, docker) = (self.clone(), docker.clone());
+        async move { pulls.ensured(&docker, occasion).await }.boxed()
     }
 }
 

@@ -15,7 +15,7 @@ use maelstrom_core::{
 };
 use tokio::task::JoinSet;
 
-use super::{Line, LogSource, Span, buffer::Buffer};
+use super::{InstanceLogs, Line, Span, buffer::Buffer};
 
 /// New instances join an open stream within this time, even if nobody tells of them.
 const LOOK: Duration = Duration::from_secs(2);
@@ -27,7 +27,7 @@ const MAX_READERS: usize = 256;
 pub(super) type Wants = Box<dyn Fn(&Container, &ComponentName) -> bool + Send + Sync>;
 
 struct Collector {
-    source: LogSource,
+    source: InstanceLogs,
     span: Span,
     buffer: Arc<Buffer>,
     /// Where a container is to be read from, in Unix seconds; `None`: its beginning.
@@ -51,7 +51,7 @@ enum End {
     },
 }
 
-pub(super) async fn collect(source: LogSource, wants: Wants, span: Span, buffer: Arc<Buffer>) {
+pub(super) async fn collect(source: InstanceLogs, wants: Wants, span: Span, buffer: Arc<Buffer>) {
     let since = span.since.map(|since| {
         let since = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
         seconds(&source).saturating_sub(since).max(0)
@@ -159,7 +159,7 @@ impl Collector {
 }
 
 async fn read(
-    source: &LogSource,
+    source: &InstanceLogs,
     id: InstanceId,
     component: ComponentName,
     query: LogQuery,
@@ -185,6 +185,6 @@ async fn read(
     End::Complete
 }
 
-fn seconds(source: &LogSource) -> i64 {
+fn seconds(source: &InstanceLogs) -> i64 {
     source.clock.wall().as_millis().div_euclid(1_000)
 }

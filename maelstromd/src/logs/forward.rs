@@ -9,13 +9,13 @@ use maelstrom_core::{
     ports::engine::{Container, LABEL_LOG, LOG_INTO_DAEMON},
 };
 
-use super::{LogSource, Span};
+use super::{InstanceLogs, Span};
 
 /// Where filters of the log find them: `MAEL_LOG_LEVEL=info,maelstrom::container=off` and the like.
 const TARGET: &str = "maelstrom::container";
 
 /// Forwards until dropped. Lines written while no daemon ran are not told again.
-pub async fn forward(source: LogSource) {
+pub async fn forward(source: InstanceLogs) {
     let span = Span { since: Some(Duration::ZERO), tail: None, follow: true };
     let mut lines = source.open(is_forwarded, span);
     while let Some(line) = lines.next().await {

@@ -22,16 +22,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt, stream::BoxStream};
 use maelstrom_core::{
     names::{ComponentName, NodeId},
     ports::{
         clock::Clock,
-        engine::{Container, ContainerEngine, LogStream},
+        engine::{Container, ContainerEngine, LogLine, LogStream},
     },
 };
 use tokio::{sync::watch, task::JoinSet};
 
+use crate::api::{ComponentLine, LogRequest, LogSource};
 use buffer::Buffer;
 
 /// One line of one instance.
@@ -56,7 +57,7 @@ pub struct Span {
 
 /// Where the node's lines come from. Clones read the same.
 #[derive(Clone)]
-pub struct LogSource {
+pub struct InstanceLogs {
     pub node: NodeId,
     pub engine: Arc<dyn ContainerEngine>,
     pub clock: Arc<dyn Clock>,
@@ -71,9 +72,9 @@ pub struct Lines {
     _readers: JoinSet<()>,
 }
 
-// === impl LogSource ===
+// === impl InstanceLogs ===
 
-impl LogSource {
+impl InstanceLogs {
     /// Lines of the node's containers whose component `wants` names.
     pub fn lines(&self, wants: impl Fn(&ComponentName) -> bool + Send + Sync + 'static, span: Span) -> Lines {
         self.open(move |_, component| wants(component), span)
@@ -89,6 +90,18 @@ impl LogSource {
         let mut readers = JoinSet::new();
         readers.spawn(collect::collect(self.clone(), Box::new(wants), span, buffer.clone()));
         Lines { buffer, _readers: readers }
+    }
+}
+
+impl LogSource for InstanceLogs {
+    fn lines(self: Arc<Self>, request: LogRequest) -> BoxStream<'static, ComponentLine> {
+        let span = Span { since: Some(request.since), tail: request.tail, follow: request.follow };
+        let lines = self.open(move |_, component| request.wants(component), span);
+        let told = |Line { component, stream, data }| ComponentLine {
+            component,
+            line: LogLine { stream, line: data },
+        };
+        lines.map(told).boxed()
     }
 }
 

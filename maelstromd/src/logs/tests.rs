@@ -10,7 +10,7 @@ use crate::clock::PausedClock;
 
 struct World {
     engine: FakeEngine,
-    source: LogSource,
+    source: InstanceLogs,
     changes: watch::Sender<i64>,
 }
 
@@ -20,7 +20,7 @@ fn world() -> World {
     engine.add_image("web:1");
     let (changes, receiver) = watch::channel(0);
     let source =
-        LogSource { node: NodeId::new("n1"), engine: Arc::new(engine.clone()), clock, changes: receiver };
+        InstanceLogs { node: NodeId::new("n1"), engine: Arc::new(engine.clone()), clock, changes: receiver };
     World { engine, source, changes }
 }
 

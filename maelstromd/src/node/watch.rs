@@ -1,7 +1,7 @@
 //! The loops that turn what happens outside into what the convergers look at: engine events, retagged
 //! images, changes of the configuration.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use maelstrom_core::{
@@ -13,6 +13,9 @@ use tokio::sync::watch;
 
 use super::{context::Context, converger, repair, unit::Unit};
 use crate::{cluster::Snapshot, journal::Entry};
+
+/// Finds retags whose event got lost; the question takes the engine a millisecond per component.
+const IMAGE_CHECK: Duration = Duration::from_secs(60);
 
 /// Hands events to those they are about. Whatever an event says, its receiver looks for itself.
 pub(super) async fn engine_events(context: Arc<Context>) {
@@ -42,7 +45,11 @@ fn note_end(context: &Context, id: &InstanceId, out_of_memory: bool) {
 /// Instances whose image name points at another image now are replaced in the component's restart order.
 pub(super) async fn retagged_images(context: Arc<Context>) {
     loop {
-        context.images_changed.notified().await;
+        let slow_check = context.clock.sleep_until(context.clock.now() + IMAGE_CHECK);
+        tokio::select! {
+            () = context.images_changed.notified() => {}
+            () = slow_check => {}
+        }
         for unit in context.units() {
             look_at_image(&context, &unit).await;
         }
