@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod converge;
 pub mod cron;
 pub mod health;
+pub mod lease;
 pub mod placement;
 pub mod pool;
 pub mod route;
