@@ -113,6 +113,11 @@ impl Lease {
         acting.then_some(held.term)
     }
 
+    /// Roles that it holds, lapsed ones included.
+    pub fn roles(&self) -> impl Iterator<Item = &Role> {
+        self.held.keys()
+    }
+
     /// What to bid for. `roles` must have been read before `heartbeats`, which were asked for at `asked`
     /// and answered at `now`. Also notes which roles others hold by now.
     pub fn bids(

@@ -2,5 +2,7 @@
 
 mod changes;
 mod configuration;
+mod roles;
 
 pub use configuration::{ConfigurationCache, Snapshot, Source, UpdateError};
+pub use roles::{Roles, RolesSettings};
