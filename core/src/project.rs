@@ -188,7 +188,7 @@ impl Plan {
             if let Some(stored) = stored {
                 next.version = stored.version;
                 next.modified_at = stored.modified_at;
-                if next == stored.clone().stored() {
+                if next.runs_like(&stored.clone().stored()) {
                     continue;
                 }
             }
@@ -213,7 +213,7 @@ impl Plan {
             if let Some(stored) = stored {
                 next.version = stored.version;
                 next.modified_at = stored.modified_at;
-                if next == stored.clone().stored() {
+                if next.works_like(&stored.clone().stored()) {
                     continue;
                 }
             }

@@ -15,6 +15,7 @@ mod decode;
 mod env_file;
 mod interpolate;
 mod report;
+mod scalar;
 mod schema;
 mod shape;
 mod to_wire;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use maelstrom_core::rpc::{CallError, TransportError, code};
+use maelstrom_core::rpc::{CallError, RpcError, TransportError, code};
 use serde_json::{Value, json};
 
 /// Shown by `maelctl help exit-codes`.
@@ -25,7 +25,6 @@ pub(crate) enum Exit {
     Unreachable = 4,
     Conflict = 5,
     TimedOut = 6,
-    Interrupted = 130,
 }
 
 /// A failure, ready to be told.
@@ -127,7 +126,7 @@ impl From<CallError> for Failure {
                     code::STORE => Exit::Unreachable,
                     _ => Exit::Failed,
                 };
-                let mut failure = Self::new(exit, error.message.clone());
+                let mut failure = Self::new(exit, refusal(&error));
                 failure.hint = match error.code {
                     code::NOT_CURRENT => {
                         Some("somebody changed it in the meantime: look and try again".into())
@@ -147,9 +146,19 @@ impl From<CallError> for Failure {
     }
 }
 
+/// All that the daemon found wrong, one a line.
+fn refusal(error: &RpcError) -> String {
+    let problems = error.problems();
+    if problems.len() < 2 {
+        return error.message.clone();
+    }
+    let lines = problems.iter().map(|problem| format!("\n  {}: {}", problem.field, problem.message));
+    format!("the daemon found {} problems:{}", problems.len(), lines.collect::<String>())
+}
+
 #[cfg(test)]
 mod tests {
-    use maelstrom_core::rpc::RpcError;
+    use maelstrom_core::problem::Problems;
 
     use super::*;
 
@@ -176,16 +185,22 @@ mod tests {
     }
 
     #[test]
+    fn problems_come_one_a_line() {
+        let mut problems = Problems::default();
+        problems.add("a", "is 1");
+        let error =
+            |problems: &Problems| CallError::Refused { method: "S.M", error: RpcError::invalid(problems) };
+        assert_eq!(Failure::from(error(&problems)).message, "a: is 1");
+        problems.add("b", "is 2");
+        let message = Failure::from(error(&problems)).message;
+        assert_eq!(message, "the daemon found 2 problems:\n  a: is 1\n  b: is 2");
+    }
+
+    #[test]
     fn every_exit_code_is_documented() {
-        for exit in [
-            Exit::Failed,
-            Exit::Usage,
-            Exit::NotFound,
-            Exit::Unreachable,
-            Exit::Conflict,
-            Exit::TimedOut,
-            Exit::Interrupted,
-        ] {
+        for exit in
+            [Exit::Failed, Exit::Usage, Exit::NotFound, Exit::Unreachable, Exit::Conflict, Exit::TimedOut]
+        {
             assert!(
                 EXIT_CODES.lines().any(|line| line.trim().starts_with(&format!("{} ", exit as u8))),
                 "{exit:?}"

@@ -2,7 +2,8 @@
 //!
 //! [`cli`] has the arguments as typed, [`settings`] what they mean, [`client`] talks to the daemon,
 //! [`commands`] has one module a noun, [`output`] is the only one that prints, and [`failure`] knows the
-//! exit codes.
+//! exit codes. Ctrl-C is left to the system: it ends the program at once, also at a question; what the
+//! daemon was told to do, it does.
 
 mod cli;
 mod client;
@@ -35,19 +36,12 @@ fn main() -> ExitCode {
     let output = Output::new(&settings);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(until_interrupted(commands::run(cli.command, &settings, &output))),
+        Ok(runtime) => runtime.block_on(commands::run(cli.command, &settings, &output)),
         Err(error) => Err(Failure::new(Exit::Failed, format!("cannot start: {error}"))),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => end(&output, &failure),
-    }
-}
-
-async fn until_interrupted(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    tokio::select! {
-        outcome = command => outcome,
-        Ok(()) = tokio::signal::ctrl_c() => Err(Failure::silent(Exit::Interrupted)),
     }
 }
 

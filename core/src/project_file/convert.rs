@@ -9,9 +9,10 @@ use super::{
     env_file::{parse_env_file, parse_pair},
     interpolate::Variables,
     report::{Raw, Span},
+    scalar::{Scalar, Style},
     shape::*,
     to_wire,
-    yaml::{Node, Scalar, Style, Value},
+    yaml::{Node, Value},
 };
 use crate::{
     component::Component,

@@ -14,6 +14,7 @@ use serde::{
 
 use super::{
     report::{Raw, Span},
+    scalar::{Scalar, Style},
     yaml::{Entry, Node, Value},
 };
 use crate::nearest::nearest;
@@ -86,7 +87,7 @@ const NUMBER: &str = "a number";
 const BOOLEAN: &str = "true or false";
 
 fn plain_would_do(text: &str, expected: &str) -> bool {
-    let scalar = super::yaml::Scalar { text: text.trim().to_owned(), style: super::yaml::Style::Plain };
+    let scalar = Scalar { text: text.trim().to_owned(), style: Style::Plain };
     match expected {
         WHOLE_NUMBER => scalar.as_int().is_some(),
         NUMBER => scalar.as_float().is_some(),

@@ -40,7 +40,10 @@ pub(super) async fn run(args: EventsArgs, api: &Api, output: &Output) -> Result<
     show(shown.fresh(events), output)?;
     loop {
         tokio::time::sleep(POLL).await;
-        input.since = Some(shown.newest.max(since(Duration::from_secs(3_600))) - OVERLAP_MS);
+        // The daemon's clock, not this one's.
+        if shown.newest > 0 {
+            input.since = Some(shown.newest - OVERLAP_MS);
+        }
         input.limit = Some(1_000);
         match api.read(wire::ListEvents, &input).await {
             Ok(found) => show(shown.fresh(found.events), output)?,

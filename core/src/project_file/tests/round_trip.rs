@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::{ports::store::Configuration, project, time::WallTime};
 
 #[track_caller]
 fn same_after(project: &wire::Project) {
@@ -35,6 +36,38 @@ fn references_in_values_stay_text() {
     let docker = project.components[0].component.docker.as_mut().unwrap();
     docker.command = Some(vec!["echo ${A} $${A} ${} ${".into(), "}".into()]);
     same_after(&project);
+}
+
+/// What another client stored in its own order, with empty lists for what isn't set.
+#[test]
+fn putting_what_was_got_changes_nothing_whoever_put_it() {
+    let mut project = super::forms::full();
+    let with = &mut project.components[0];
+    with.component.environment.reverse();
+    let docker = with.component.docker.as_mut().unwrap();
+    docker.log_driver_options.as_mut().unwrap().reverse();
+    docker.dns = Some(Vec::new());
+    docker.user = Some(String::new());
+    for source in &mut with.event_sources {
+        if let Some(cron) = &mut source.event_source.cron {
+            cron.http.headers.get_or_insert_default();
+        }
+    }
+    let now = WallTime::from_millis(1);
+    let plan = project::put(&Configuration::default(), &project, now).unwrap();
+    let stored = Configuration {
+        components: plan.output.components_added,
+        event_sources: plan
+            .output
+            .event_sources_added
+            .into_iter()
+            .map(|event_source| wire::EventSourceWithStatus { event_source, enabled: true })
+            .collect(),
+        ..Default::default()
+    };
+    let got = project::get(&stored, "myproject").unwrap();
+    let file = load("f", &to_yaml(&got), &Variables::new(), no_env_file).unwrap();
+    assert_eq!(project::put(&stored, &file.project, now).unwrap().ops, []);
 }
 
 proptest! {
