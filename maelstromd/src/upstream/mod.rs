@@ -20,6 +20,9 @@ pub mod hop;
 mod probe;
 mod sending;
 
+#[cfg(test)]
+mod tests;
+
 pub use connection::Connection;
 pub use connections::Connections;
 pub use exchange::{Exchange, Failure, Limits, Outgoing};
