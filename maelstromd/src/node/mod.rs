@@ -45,7 +45,7 @@ use tokio_util::sync::CancellationToken;
 pub use check::{Checker, HttpChecker};
 pub use context::NodeParts;
 pub use permits::{LocalPermits, Permit, StartPermits};
-pub use start::{Images, Occasion};
+pub use start::Images;
 pub use status::NodeExplain;
 
 use crate::{

@@ -34,8 +34,9 @@ use crate::{
     clock,
     cluster::Snapshot,
     control::{Target, Targets},
+    images::Occasion,
     journal::Journal,
-    node::{Checker, Images, LocalPermits, Node, NodeParts, NodeSettings, Occasion, instance::Instance},
+    node::{Checker, Images, LocalPermits, Node, NodeParts, NodeSettings, instance::Instance},
     router::{AcquireError, Ask, ComponentPool, Router, Slot},
 };
 
