@@ -45,6 +45,8 @@ pub(super) struct Context {
     /// An instance was made from another image than its component's name points at.
     pub(super) images_changed: Notify,
     units: Mutex<BTreeMap<ComponentName, Arc<Unit>>>,
+    /// Set once: containers of an earlier run were looked at, convergers may act.
+    begun: AtomicBool,
     /// Set once: nothing starts any more, everything stops.
     closing: AtomicBool,
     draining: AtomicBool,
@@ -84,6 +86,7 @@ impl Context {
             repair: Notify::new(),
             images_changed: Notify::new(),
             units: Mutex::default(),
+            begun: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             serials: AtomicU64::new(1),
@@ -138,6 +141,14 @@ impl Context {
             units.remove(&unit.name);
         }
         empty
+    }
+
+    pub(super) fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
     }
 
     pub(super) fn close(&self) {

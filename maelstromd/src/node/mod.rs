@@ -45,14 +45,14 @@ use tokio_util::sync::CancellationToken;
 pub use check::{Checker, HttpChecker};
 pub use context::NodeParts;
 pub use permits::{LocalPermits, Permit, StartPermits};
-pub use start::Images;
+pub use start::{Images, Occasion};
 pub use status::NodeExplain;
 
 use crate::{
     cluster::Snapshot,
     control::{Delta, Target, Targets, VersionMismatch},
     journal::Entry,
-    node::{context::Context, repair::Strangers, watch::Convergers},
+    node::{context::Context, repair::Strangers, unit::Unit},
 };
 
 /// Beyond the bounds of its parts, nothing of a stop takes this long.
@@ -103,10 +103,11 @@ impl Node {
         let context = &self.context;
         let tasks = &context.tasks;
         let first = changes.borrow_and_update().clone();
-        watch::configure(context, &first, Convergers::Later);
+        watch::configure(context, &first);
         tasks.spawn_cancellable("engine events", watch::engine_events(context.clone()));
         let adopted = repair::repair(context, Strangers::Adopt).await;
         let strangers = if adopted.is_ok() { Strangers::Remove } else { Strangers::Adopt };
+        context.begin();
         for unit in context.units() {
             watch::start_converger(context, unit);
         }
@@ -167,12 +168,22 @@ impl Node {
     }
 
     fn set_target(&self, target: &Target) -> Option<Delta> {
-        let unit = self.context.unit(&target.component)?;
+        let unit = self.known(&target.component)?;
         // A removed component only waits for its last instances to end.
         unit.component()?;
         let from = unit.set_target(target.count, &target.reasons);
         let to = target.count;
         (from != to).then(|| Delta { component: target.component.clone(), from, to })
+    }
+
+    /// A component that was put a moment ago may have come to the router first.
+    fn known(&self, name: &ComponentName) -> Option<Arc<Unit>> {
+        if let Some(unit) = self.context.unit(name) {
+            return Some(unit);
+        }
+        let component = self.context.router.component(name.as_str())?.component();
+        watch::configure_one(&self.context, name, component);
+        self.context.unit(name)
     }
 
     fn instances(&self) -> usize {

@@ -19,8 +19,8 @@ use super::{
 };
 use crate::journal::Entry;
 
-/// Lost events are found after this at the latest.
-const PERIOD: Duration = Duration::from_secs(15);
+/// Lost events are found after this at the latest. Each look inspects every container of the node.
+const PERIOD: Duration = Duration::from_secs(30);
 
 /// What to do with a container that no instance owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ pub(super) async fn repair(context: &Arc<Context>, strangers: Strangers) -> Engi
             .flatten();
         match home {
             Some((unit, component)) => {
-                if adopt(context, &unit, component, container).await {
+                if adopt(context, &unit, component, container) {
                     *adopted.entry(unit.name.clone()).or_default() += 1;
                 }
             }
@@ -134,20 +134,10 @@ fn home(context: &Context, container: &Container) -> Option<(Arc<Unit>, Arc<Comp
 }
 
 /// Takes a container over; true if it is one that serves.
-async fn adopt(
-    context: &Arc<Context>,
-    unit: &Arc<Unit>,
-    component: Arc<Component>,
-    listed: &Container,
-) -> bool {
-    let Ok(container) = context.engine.inspect(listed.id.clone()).await else { return false };
+fn adopt(context: &Arc<Context>, unit: &Arc<Unit>, component: Arc<Component>, container: &Container) -> bool {
     let (purpose, begin) = match container.state {
-        ContainerState::Running => (Purpose::Serve, Begin::Running(container.clone())),
         ContainerState::Paused => (Purpose::Standby, Begin::Paused(container.clone())),
-        _ => {
-            clear_away(context, listed);
-            return false;
-        }
+        _ => (Purpose::Serve, Begin::Running(container.clone())),
     };
     let started_at = WallTime::from_millis(container.started_at);
     let instance = Instance::new(
@@ -159,7 +149,7 @@ async fn adopt(
         started_at,
     );
     // Owned before its task runs: the next look at the list must not take it for a stranger.
-    let reachable = instance.runs(&container).is_some();
+    let reachable = instance.runs(container).is_some();
     let entry = Entry::new(Kind::Adopted, "a container of the daemon's previous run was taken over")
         .component(&unit.name)
         .data("instance", container.id.as_str())

@@ -19,10 +19,7 @@ use super::{
     instance::{Instance, Wish},
     permits::Permit,
 };
-use crate::{
-    images::{Occasion, Pulls},
-    router::Phase,
-};
+use crate::router::Phase;
 
 /// An image of some GB over a slow line; a pull that takes longer has to be done beforehand.
 const PULL_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -36,11 +33,11 @@ pub trait Images: Send + Sync {
     fn ensure(&self, docker: &DockerSpec, occasion: Occasion) -> BoxFuture<'static, EngineResult<()>>;
 }
 
-impl Images for Pulls {
-    fn ensure(&self, docker: &DockerSpec, occasion: Occasion) -> BoxFuture<'static, EngineResult<()>> {
-        let (pulls, docker) = (self.clone(), docker.clone());
-        Box::pin(async move { Pulls::ensure(&pulls, &docker, occasion).await })
-    }
+/// Why an image is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    EachStart,
+    Missing,
 }
 
 /// Why no container runs.

@@ -1,7 +1,13 @@
 //! One component on this node: what is wanted of it, what there is, and what went wrong lately. A plain
 //! value behind one short lock; [`super::converger`] acts on it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use maelstrom_core::{
     component::{Component, RestartOrder, StartParallelism},
@@ -22,6 +28,7 @@ pub(super) struct Unit {
     pub(super) name: ComponentName,
     /// Something changed: the converger looks at everything again.
     pub(super) wake: Notify,
+    converges: AtomicBool,
     inner: Mutex<Inner>,
 }
 
@@ -62,7 +69,12 @@ pub(super) enum RolloutNews {
 
 impl Unit {
     pub(super) fn new(name: ComponentName) -> Self {
-        Self { name, wake: Notify::new(), inner: Mutex::default() }
+        Self { name, wake: Notify::new(), converges: AtomicBool::new(false), inner: Mutex::default() }
+    }
+
+    /// True for the one who is to start the converger.
+    pub(super) fn take_converger(&self) -> bool {
+        !self.converges.swap(true, Ordering::AcqRel)
     }
 
     pub(super) fn component(&self) -> Option<Arc<Component>> {

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use maelstrom_core::{
+    component::Component,
     journal::Kind,
     names::{ComponentName, InstanceId},
     ports::engine::EngineEvent,
@@ -77,19 +78,11 @@ pub(super) async fn configuration(context: Arc<Context>, mut changes: watch::Rec
     // The sender ends with the daemon.
     while changes.changed().await.is_ok() {
         let snapshot = changes.borrow_and_update().clone();
-        configure(&context, &snapshot, Convergers::Start);
+        configure(&context, &snapshot);
     }
 }
 
-/// Whether new units begin to converge at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Convergers {
-    Start,
-    /// Not before containers of an earlier run were adopted.
-    Later,
-}
-
-pub(super) fn configure(context: &Arc<Context>, snapshot: &Snapshot, convergers: Convergers) {
+pub(super) fn configure(context: &Arc<Context>, snapshot: &Snapshot) {
     let gone: BTreeSet<ComponentName> = context
         .units()
         .iter()
@@ -100,14 +93,21 @@ pub(super) fn configure(context: &Arc<Context>, snapshot: &Snapshot, convergers:
         context.configure(&name, None);
     }
     for (name, component) in &snapshot.components {
-        if let Some(unit) = context.configure(name, Some(component.clone()))
-            && convergers == Convergers::Start
-        {
-            start_converger(context, unit);
-        }
+        configure_one(context, name, component.clone());
+    }
+}
+
+/// Gives a component's unit its settings, and a converger if it has none.
+pub(super) fn configure_one(context: &Arc<Context>, name: &ComponentName, component: Arc<Component>) {
+    let unit = context.configure(name, Some(component));
+    // Not before the containers of an earlier run were looked at.
+    if let Some(unit) = unit.filter(|_| context.has_begun()) {
+        start_converger(context, unit);
     }
 }
 
 pub(super) fn start_converger(context: &Arc<Context>, unit: Arc<Unit>) {
-    context.tasks.spawn_cancellable("converger", converger::run(context.clone(), unit));
+    if unit.take_converger() {
+        context.tasks.spawn_cancellable("converger", converger::run(context.clone(), unit));
+    }
 }

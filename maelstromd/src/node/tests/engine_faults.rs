@@ -19,7 +19,7 @@ async fn a_death_whose_event_was_lost_is_found() {
     world
         .until("it is replaced", |world| world.count(State::Serving) == 1 && !world.ids().contains(&victim))
         .await;
-    assert!(world.now().since(began) <= Duration::from_secs(20));
+    assert!(world.now().since(began) <= Duration::from_secs(35));
 }
 
 /// The original never subscribed again after the engine had restarted.
@@ -68,7 +68,7 @@ async fn starts_fail_clearly_while_the_engine_is_away_and_succeed_when_it_is_bac
     world.engine.come_back();
     let began = world.now();
     world.serving(1).await;
-    assert!(world.now().since(began) < Duration::from_secs(20), "not after the longest pause");
+    assert!(world.now().since(began) < Duration::from_secs(5), "not after the longest pause");
     assert!(world.request().await.unwrap().is_ok());
 }
 

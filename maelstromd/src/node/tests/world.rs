@@ -34,9 +34,8 @@ use crate::{
     clock,
     cluster::Snapshot,
     control::{Target, Targets},
-    images::Occasion,
     journal::Journal,
-    node::{Checker, Images, LocalPermits, Node, NodeParts, NodeSettings, instance::Instance},
+    node::{Checker, Images, LocalPermits, Node, NodeParts, NodeSettings, Occasion, instance::Instance},
     router::{AcquireError, Ask, ComponentPool, Router, Slot},
 };
 
