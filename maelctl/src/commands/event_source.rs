@@ -113,6 +113,9 @@ async fn toggle(args: ToggleArgs, enabled: bool, api: &Api, output: &Output) -> 
     };
     let toggled = api.change(wire::ToggleEventSources, &input).await?;
     let text = || {
+        if toggled.event_source_names.is_empty() {
+            return "No event source changed\n".to_owned();
+        }
         let done = if toggled.enabled { "Enabled" } else { "Disabled" };
         let names = toggled.event_source_names.iter().map(|name| format!("  {name}\n"));
         format!("{done} {}\n", count(toggled.event_source_names.len(), "event source"))
