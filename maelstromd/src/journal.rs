@@ -35,6 +35,8 @@ pub struct Entry {
     message: String,
     reasons: Vec<String>,
     data: Map<String, Value>,
+    /// Something went wrong that somebody should look at, although its kind is no bad news as such.
+    warning: bool,
 }
 
 // === impl Journal ===
@@ -98,11 +100,10 @@ fn log(entry: &Entry) {
     let data =
         if entry.data.is_empty() { String::new() } else { Value::Object(entry.data.clone()).to_string() };
     let kind = entry.kind.name();
-    match entry.kind {
-        Kind::StartFailed | Kind::Unplaceable | Kind::Restart => {
-            tracing::warn!(kind, component, why, data, "{}", entry.message);
-        }
-        _ => tracing::info!(kind, component, why, data, "{}", entry.message),
+    if entry.warning {
+        tracing::warn!(kind, component, why, data, "{}", entry.message);
+    } else {
+        tracing::info!(kind, component, why, data, "{}", entry.message);
     }
 }
 
@@ -110,7 +111,14 @@ fn log(entry: &Entry) {
 
 impl Entry {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, component: None, message: message.into(), reasons: Vec::new(), data: Map::new() }
+        Self {
+            kind,
+            component: None,
+            message: message.into(),
+            reasons: Vec::new(),
+            data: Map::new(),
+            warning: matches!(kind, Kind::StartFailed | Kind::Unplaceable | Kind::Restart),
+        }
     }
 
     pub fn component(mut self, name: &ComponentName) -> Self {
@@ -125,6 +133,12 @@ impl Entry {
 
     pub fn reasons(mut self, reasons: impl IntoIterator<Item = String>) -> Self {
         self.reasons.extend(reasons);
+        self
+    }
+
+    /// Is logged as a warning.
+    pub fn warning(mut self) -> Self {
+        self.warning = true;
         self
     }
 

@@ -8,6 +8,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod docker;
+pub mod events;
 pub mod gateway;
 pub mod glob;
 pub mod images;
