@@ -3,14 +3,18 @@
 //! Exit codes: 0 stopped as asked · 1 could not start or run, the log says why · 2 wrong arguments or
 //! configuration.
 
-use std::{io::Write as _, process::ExitCode};
+use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use maelstromd::{
     args::{self, Action},
-    config, telemetry,
+    config::{self, Settings},
+    daemon::{self, Daemon, Order},
+    telemetry,
 };
 
 const EXIT_USAGE: u8 = 2;
+/// For threads in the middle of a write when everything else has ended.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let args = match args::parse(std::env::args_os(), environment()) {
@@ -39,7 +43,41 @@ fn main() -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    ExitCode::SUCCESS
+    serve(loaded.settings)
+}
+
+/// The daemon's life, and that of the next one where it restarts in place.
+fn serve(settings: Settings) -> ExitCode {
+    // Asked for at the beginning: after an upgrade the path leads to the new program.
+    let program = std::env::current_exe();
+    daemon::raise_open_files();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "the system gives no threads");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(async {
+        match Daemon::start(settings).await {
+            Ok(daemon) => Ok(daemon.run().await),
+            Err(error) => Err(error),
+        }
+    });
+    // Threads that still write are waited for: the store's last word is on the disk.
+    runtime.shutdown_timeout(LAST_WORDS);
+    match (ended, program) {
+        (Err(error), _) => {
+            tracing::error!("can't start: {error}");
+            ExitCode::FAILURE
+        }
+        (Ok(ended), Ok(program)) if ended.order == Order::Restart => {
+            let error = ended.restart(&program);
+            tracing::error!(%error, program = %program.display(), "can't restart in place");
+            ExitCode::FAILURE
+        }
+        (Ok(_), _) => ExitCode::SUCCESS,
+    }
 }
 
 /// Variables that are not Unicode can't be settings.

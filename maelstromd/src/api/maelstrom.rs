@@ -21,6 +21,8 @@ pub struct MaelstromService {
     pub node: NodeId,
     pub configuration: Arc<ConfigurationCache>,
     pub clock: Arc<dyn Clock>,
+    /// Puts the newest configuration in place on this node, so that a client finds what it put.
+    pub put_in_place: Arc<dyn Fn() + Send + Sync>,
 }
 
 // === impl MaelstromService ===
@@ -124,7 +126,9 @@ impl MaelstromService {
         &self,
         decide: impl Fn(&Configuration) -> Result<(Vec<Op>, T), RpcError>,
     ) -> Result<T, RpcError> {
-        self.configuration.update(|snapshot| decide(&snapshot.wire)).await.map_err(errors::update)
+        let changed = self.configuration.update(|snapshot| decide(&snapshot.wire)).await;
+        (self.put_in_place)();
+        changed.map_err(errors::update)
     }
 }
 

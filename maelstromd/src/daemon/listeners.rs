@@ -29,14 +29,14 @@ const INHERIT: &str = "MAELSTROMD_LISTENERS";
 
 /// Which gateway a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Side {
+pub(super) enum Side {
     Public,
     Private,
 }
 
 /// An open listening socket.
 #[derive(Debug)]
-pub struct Listener {
+pub(super) struct Listener {
     side: Side,
     socket: TcpListener,
     /// Its number when it was inherited: that one is open for the run after.
@@ -62,14 +62,14 @@ fn hint(error: &io::Error) -> &'static str {
 
 /// Descriptors that were passed to this process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inherited(BTreeMap<Side, RawFd>);
+pub(super) struct Inherited(BTreeMap<Side, RawFd>);
 
 // === impl Side ===
 
 impl Side {
     const ALL: [Side; 2] = [Side::Public, Side::Private];
 
-    pub const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Public => "public",
             Self::Private => "private",
@@ -92,7 +92,7 @@ impl Side {
 
 impl Inherited {
     /// Reads what the environment says was passed to the process `pid`.
-    pub fn read(variable: impl Fn(&str) -> Option<String>, pid: u32) -> Self {
+    pub(super) fn read(variable: impl Fn(&str) -> Option<String>, pid: u32) -> Self {
         let mut found = BTreeMap::new();
         if variable("LISTEN_PID").and_then(|text| text.parse().ok()) == Some(pid) {
             let count: RawFd = variable("LISTEN_FDS").and_then(|text| text.parse().ok()).unwrap_or(0);
@@ -121,7 +121,12 @@ impl Inherited {
 
 impl Listener {
     /// The inherited socket, else a new one on `address:port`.
-    pub fn open(side: Side, address: IpAddr, port: u16, inherited: &Inherited) -> Result<Self, ListenError> {
+    pub(super) fn open(
+        side: Side,
+        address: IpAddr,
+        port: u16,
+        inherited: &Inherited,
+    ) -> Result<Self, ListenError> {
         if let Some(&fd) = inherited.0.get(&side) {
             let socket =
                 take_over(fd).map_err(|source| ListenError::Inherit { name: side.name(), fd, source })?;
@@ -137,17 +142,12 @@ impl Listener {
     }
 
     /// Where it listens; with port 0 asked for, the port that the system chose.
-    pub fn address(&self) -> io::Result<SocketAddr> {
+    pub(super) fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// True when somebody else keeps it open, too, so that nobody is refused while no daemon runs.
-    pub fn is_inherited(&self) -> bool {
-        self.inherited.is_some()
-    }
-
     /// For accepting. The socket stays open in here as well.
-    pub fn accepting(&self) -> io::Result<tokio::net::TcpListener> {
+    pub(super) fn accepting(&self) -> io::Result<tokio::net::TcpListener> {
         tokio::net::TcpListener::from_std(self.socket.try_clone()?)
     }
 
@@ -162,7 +162,7 @@ impl Listener {
 }
 
 /// Adds to `command` what its program needs to take the sockets over.
-pub fn pass_on(listeners: &[Listener], command: &mut Command) -> io::Result<()> {
+pub(super) fn pass_on(listeners: &[Listener], command: &mut Command) -> io::Result<()> {
     let mut pairs = Vec::new();
     for listener in listeners {
         pairs.push(format!("{}={}", listener.side.name(), listener.keep_open()?));

@@ -11,17 +11,17 @@ use std::{
 };
 
 /// It serves.
-pub fn ready(status: &str) {
+pub(super) fn ready(status: &str) {
     send(&format!("READY=1\nSTATUS={status}"));
 }
 
 /// It leaves, which takes at most `limit`.
-pub fn stopping(limit: Duration) {
+pub(super) fn stopping(limit: Duration) {
     send(&format!("STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC={}", limit.as_micros()));
 }
 
 /// It restarts in place and will tell when it is ready.
-pub fn reloading(limit: Duration) {
+pub(super) fn reloading(limit: Duration) {
     let now = crate::clock::monotonic_micros();
     send(&format!(
         "RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS=draining for a restart\nEXTEND_TIMEOUT_USEC={}",

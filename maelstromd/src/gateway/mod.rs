@@ -84,6 +84,11 @@ pub struct GatewaySettings {
     pub max_connections: usize,
 }
 
+/// All components' counters, as Prometheus reads them.
+pub fn encode_metrics(router: &Router) -> String {
+    metrics::encode(&router.pools())
+}
+
 /// Both gateways of a node.
 #[derive(Debug)]
 pub struct Gateway {
@@ -140,11 +145,6 @@ impl Gateway {
             None => Err(Refusal::NoComponent(component.to_string())),
         };
         answer.unwrap_or_else(|refusal| refusal.response(http::Version::HTTP_11))
-    }
-
-    /// All components' counters, as Prometheus reads them.
-    pub fn encode_metrics(&self) -> String {
-        metrics::encode(&self.router.pools())
     }
 
     /// One request of a client.

@@ -201,7 +201,7 @@ async fn what_is_counted_can_be_read() {
     for _ in 0..3 {
         ask(world.public, GET).await;
     }
-    let text = world.gateway.encode_metrics();
+    let text = maelstromd::gateway::encode_metrics(&world.router);
     assert!(text.contains("maelstrom_requests_total{component=\"web\",class=\"2xx\"} 3\n"), "{text}");
     assert!(text.contains("maelstrom_request_duration_seconds_count{component=\"web\"} 3\n"), "{text}");
     assert!(text.contains("maelstrom_requests_in_flight{component=\"web\"} 0\n"), "{text}");

@@ -22,7 +22,12 @@ impl Client {
         let node = NodeId::new("n1");
         let journal = Arc::new(Journal::new(node.clone()));
         let configuration = ConfigurationCache::load(Arc::new(store.clone()), journal.clone()).await.unwrap();
-        let service = Arc::new(MaelstromService { node, configuration, clock: Arc::new(SystemClock) });
+        let service = Arc::new(MaelstromService {
+            node,
+            configuration,
+            clock: Arc::new(SystemClock),
+            put_in_place: Arc::new(|| ()),
+        });
         Self { registry: service.register(Registry::new()), store, journal }
     }
 

@@ -1,0 +1,116 @@
+//! How the daemon leaves. Each step is bounded, a step that takes too long is cut off and the next one
+//! runs, and nothing starts over.
+//!
+//! ```text
+//!   1  public health check 503        load balancers send new requests elsewhere
+//!   2  pause                          MAEL_SHUTDOWN_PAUSE_SECONDS: until they have noticed
+//!   3  cron and pollers stop          what they began is finished
+//!   4  public gateway stops           no new connections; requests in flight end (MAEL_DRAIN_SECONDS)
+//!   5  private gateway stops          last, since requests in flight call other components through it
+//!   6  containers stop, or are kept   for the next daemon
+//!   7  loops end
+//! ```
+//! Until step 6 everything scales and starts as ever: a request that was accepted gets its instance.
+
+use std::{io, os::unix::process::CommandExt as _, process::Command, time::Duration};
+
+use maelstrom_core::journal::Kind;
+
+use super::{
+    Daemon, Ended, Order,
+    listeners::{self, Listener},
+    notify,
+};
+use crate::{journal::Entry, node::Containers, tasks::Tasks};
+
+/// Beyond the time that requests have, for closing what carried them.
+const CLOSING: Duration = Duration::from_secs(10);
+/// Loops end at their next await.
+const LOOPS: Duration = Duration::from_secs(10);
+
+// === impl Daemon ===
+
+impl Daemon {
+    /// Serves until a signal says otherwise, then leaves in order.
+    pub async fn run(mut self) -> Ended {
+        let order = self.signals.next().await;
+        let containers = match order {
+            Order::Stop if !self.settings.keep_containers => Containers::Stop,
+            Order::Stop | Order::Restart => Containers::Keep,
+        };
+        let limit = self.settings.shutdown_pause + 3 * (self.settings.drain + CLOSING);
+        match order {
+            Order::Stop => notify::stopping(limit),
+            Order::Restart => notify::reloading(limit),
+        }
+        let message = match order {
+            Order::Stop => "leaves: a signal told it to stop",
+            Order::Restart => "leaves to restart in place",
+        };
+        self.journal.record(
+            Entry::new(Kind::Node, message).data("containers", format!("{containers:?}").to_lowercase()),
+        );
+        let Self {
+            settings,
+            node,
+            gateway,
+            listeners,
+            signals,
+            public,
+            private,
+            events,
+            work,
+            base,
+            journal,
+        } = self;
+        base.spawn_cancellable("signals", signals.ignore());
+
+        // A restart in place is over in a moment, and a socket that somebody keeps open refuses nobody:
+        // load balancers need not know.
+        if order == Order::Stop {
+            gateway.set_draining();
+            tokio::time::sleep(settings.shutdown_pause).await;
+        }
+        let in_flight = settings.drain + CLOSING;
+        step("cron", events.stop(in_flight)).await;
+        // Closed here unless they are handed on: who connects to a socket that nobody reads waits in vain.
+        let kept: Vec<Listener> = match order {
+            Order::Restart => listeners,
+            Order::Stop => Vec::new(),
+        };
+        step("public gateway", public.stop(in_flight)).await;
+        step("private gateway", private.stop(in_flight)).await;
+        node.set_draining(true);
+        step("containers", node.stop(containers)).await;
+        step("loops", stop_all(&[work, base])).await;
+        journal.record(Entry::new(Kind::Node, "has left"));
+        Ended { order, listeners: kept }
+    }
+}
+
+async fn step(name: &'static str, work: impl Future<Output = ()>) {
+    let begin = crate::clock::now();
+    work.await;
+    tracing::info!(step = name, took = ?crate::clock::now().since(begin), "shutdown");
+}
+
+async fn stop_all(groups: &[Tasks]) {
+    for group in groups {
+        group.stop(LOOPS).await;
+    }
+}
+
+// === impl Ended ===
+
+impl Ended {
+    /// Becomes the program at `program`, with the same arguments and the sockets open. Returns only if
+    /// that failed.
+    pub fn restart(self, program: &std::path::Path) -> io::Error {
+        let mut command = Command::new(program);
+        command.args(std::env::args_os().skip(1));
+        match listeners::pass_on(&self.listeners, &mut command) {
+            Ok(()) => command.exec(),
+            Err(error) => error,
+        }
+    }
+}
