@@ -174,22 +174,31 @@ impl<M: Clone, W> Pool<M, W> {
     /// The least busy instance that has room; turns begin behind the one picked last.
     #[inline]
     fn least_busy(&mut self, avoid: Option<&InstanceId>) -> Option<usize> {
-        let avoid = avoid.and_then(|id| self.find(id));
-        let (late, early) = self.loads.split_at(self.turn.min(self.loads.len()));
-        let mut best: Option<usize> = None;
-        let mut least = self.room();
-        let order = early.iter().enumerate().map(|(i, load)| (late.len() + i, *load));
-        for (seat, load) in order.chain(late.iter().copied().enumerate()) {
-            if load < least && Some(seat) != avoid {
-                (least, best) = (load, Some(seat));
-                if load == 0 {
-                    break;
-                }
-            }
-        }
-        let best = best.or_else(|| avoid.filter(|seat| self.loads[*seat] < self.room()))?;
-        self.turn = best + 1;
-        Some(best)
+        let seat = match avoid {
+            None => self.least(),
+            Some(id) => self.least_but(id),
+        }?;
+        self.turn = seat + 1;
+        Some(seat)
+    }
+
+    /// Two passes over a dense array: the compiler makes vectors of the first, and the second ends early.
+    #[inline]
+    fn least(&self) -> Option<usize> {
+        let least = self.loads.iter().copied().min().filter(|least| *least < self.room())?;
+        let turn = self.turn.min(self.loads.len());
+        let (early, late) = self.loads.split_at(turn);
+        let behind = late.iter().position(|load| *load == least).map(|seat| seat + turn);
+        behind.or_else(|| early.iter().position(|load| *load == least))
+    }
+
+    #[cold]
+    fn least_but(&mut self, avoid: &InstanceId) -> Option<usize> {
+        let Some(avoid) = self.find(avoid) else { return self.least() };
+        let load = std::mem::replace(&mut self.loads[avoid], OUT);
+        let other = self.least();
+        self.loads[avoid] = load;
+        other.or_else(|| (load < self.room()).then_some(avoid))
     }
 
     /// The load from which on an instance gets nothing.

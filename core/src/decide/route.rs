@@ -5,18 +5,18 @@
 //! `/a/` and `/a/b`, not `/ab`; one that ends in `/` matches as written. The query is no part of it.
 //!
 //! A lookup allocates nothing (IPv6 literals apart, which are brought to one form) and costs a hash of
-//! the host and a binary search, however many routes there are.
+//! the host and of a few beginnings of the path, however many routes there are.
 
+mod hash;
 mod host;
 mod prefixes;
-
-use std::collections::HashMap;
 
 use super::Decided;
 use crate::{
     event_source::{Hostname, HttpSource},
     names::EventSourceName,
 };
+use hash::TextMap;
 use host::Host;
 use prefixes::Prefixes;
 
@@ -32,9 +32,9 @@ pub struct Route<T> {
 #[derive(Debug)]
 pub struct RouteTable<T> {
     routes: Vec<Route<T>>,
-    exact: HashMap<Box<str>, Prefixes>,
+    exact: TextMap<Prefixes>,
     /// By what follows the `*`: `.example.com`.
-    wildcard: HashMap<Box<str>, Prefixes>,
+    wildcard: TextMap<Prefixes>,
     any: Prefixes,
 }
 
@@ -88,8 +88,8 @@ impl<T> RouteTable<T> {
     pub fn new(mut routes: Vec<Route<T>>) -> Self {
         // Of two with the same hostname and prefix the first by name is the one that counts.
         routes.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut exact: HashMap<Box<str>, Vec<(&str, u32)>> = HashMap::new();
-        let mut wildcard: HashMap<Box<str>, Vec<(&str, u32)>> = HashMap::new();
+        let mut exact: TextMap<Vec<(&str, u32)>> = TextMap::default();
+        let mut wildcard: TextMap<Vec<(&str, u32)>> = TextMap::default();
         let mut any = Vec::new();
         for (index, route) in (0_u32..).zip(&routes) {
             let entry = (route.prefix(), index);
@@ -101,7 +101,7 @@ impl<T> RouteTable<T> {
                 None => any.push(entry),
             }
         }
-        let build = |hosts: HashMap<Box<str>, Vec<(&str, u32)>>| {
+        let build = |hosts: TextMap<Vec<(&str, u32)>>| {
             hosts.into_iter().map(|(host, entries)| (host, Prefixes::new(&entries))).collect()
         };
         let (exact, wildcard, any) = (build(exact), build(wildcard), Prefixes::new(&any));
