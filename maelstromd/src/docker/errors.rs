@@ -96,6 +96,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("no space left on device", "free disk space on the node; MAEL_DOCKER_PRUNE_MINUTES does it regularly"),
     ("unable to find user", "the image has no such user: check 'user'"),
     ("is already in use by container", "remove the other container or let the daemon pick another name"),
+    ("logging plugin", "check 'logdriver' and 'logdriveroptions'"),
     ("log driver", "check 'logdriver' and 'logdriveroptions'"),
     ("invalid capability", "check 'capadd' and 'capdrop'"),
     ("unknown capability", "check 'capadd' and 'capdrop'"),

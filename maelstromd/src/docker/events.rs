@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A subscription reaches back a second before the moment it was made: the engine may take a
-//! subscriber in a little after it answered, and replays what it still holds. So an event may be told
-//! twice, but none between `Resubscribed` and the next interruption is missed.
+//! subscriber in a little after it was asked, and replays what it still holds (the last 256). So an event
+//! may be told twice, but none between `Resubscribed` and the next interruption is missed.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -33,17 +33,24 @@ const BACK_OFF_MIN: Duration = Duration::from_millis(100);
 const BACK_OFF_MAX: Duration = Duration::from_secs(2);
 /// A stream silent for so long is checked: a connection over a network can die without a word.
 const SILENCE: Duration = Duration::from_secs(15);
+/// The client sends its request when it is first waited for: so long it is, before anybody hears that the
+/// subscription stands. The engine takes it in within a few milliseconds.
+const SETTLING: Duration = Duration::from_millis(50);
 /// How far back a subscription reaches.
 const OVERLAP_SECONDS: i64 = 1;
 
+type Told = Result<EventMessage, bollard::errors::Error>;
+
 struct Subscription {
     connection: Arc<Connection>,
-    live: Option<BoxStream<'static, Result<EventMessage, bollard::errors::Error>>>,
+    live: Option<BoxStream<'static, Told>>,
+    /// What came while the subscription settled.
+    first: Option<Option<Told>>,
     back_off: Duration,
 }
 
 pub(super) fn events(connection: Arc<Connection>) -> impl Stream<Item = EngineEvent> + Send {
-    let subscription = Subscription { connection, live: None, back_off: BACK_OFF_MIN };
+    let subscription = Subscription { connection, live: None, first: None, back_off: BACK_OFF_MIN };
     stream::unfold(subscription, async |mut subscription| {
         let event = subscription.next().await;
         Some((event, subscription))
@@ -59,7 +66,11 @@ impl Subscription {
                 self.subscribe().await;
                 return EngineEvent::Resubscribed;
             };
-            match tokio::time::timeout(SILENCE, live.next()).await {
+            let told = match self.first.take() {
+                Some(told) => Ok(told),
+                None => tokio::time::timeout(SILENCE, live.next()).await,
+            };
+            match told {
                 Ok(Some(Ok(message))) => {
                     self.back_off = BACK_OFF_MIN;
                     if let Some(event) = translate(message) {
@@ -98,7 +109,9 @@ impl Subscription {
                     ]);
                     let options =
                         EventsOptionsBuilder::default().since(&since.to_string()).filters(&filters).build();
-                    self.live = Some(docker.events(Some(options)).boxed());
+                    let mut live = docker.events(Some(options)).boxed();
+                    self.first = tokio::time::timeout(SETTLING, live.next()).await.ok();
+                    self.live = Some(live);
                     return;
                 }
                 Err(error) => {
