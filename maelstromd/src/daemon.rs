@@ -24,7 +24,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use maelstrom_core::{
     journal::Kind,
-    names::NodeId,
+    names::{NodeId, Role},
     ports::{
         clock::Clock,
         engine::ContainerEngine,
@@ -45,10 +45,11 @@ use self::{
 use crate::{
     api::{self, Insight, MaelstromService, NodeService},
     clock::SystemClock,
-    cluster::ConfigurationCache,
+    cluster::{ConfigurationCache, Roles, RolesSettings},
     config::{Settings, StoreSetting},
     control::{Control, Targets as _},
     docker::DockerEngine,
+    events::cron::{self, Cron, CronCounts},
     gateway::{Gateway, GatewaySettings},
     images::{PruneSettings, Pruner, Pulls},
     journal::{Entry, Journal},
@@ -58,6 +59,9 @@ use crate::{
     store::sqlite::SqliteStore,
     tasks::Tasks,
 };
+
+/// What this node acts in: all that a node alone has to do.
+const ROLES: [&str; 3] = ["autoscale", cron::ROLE, "placement"];
 
 /// Why the daemon can't start.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +84,7 @@ pub struct Daemon {
     journal: Arc<Journal>,
     node: Arc<Node>,
     gateway: Arc<Gateway>,
+    roles: Arc<Roles>,
     listeners: Vec<Listener>,
     signals: Signals,
     /// Each stops on its own, in the order of [`shutdown`].
@@ -117,7 +122,7 @@ impl Daemon {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path).await?);
         let id = node_id(&settings, &path)?;
         let journal = Arc::new(Journal::new(id.clone()));
-        let configuration = ConfigurationCache::load(store, journal.clone()).await?;
+        let configuration = ConfigurationCache::load(store.clone(), journal.clone()).await?;
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let docker = DockerEngine::new(None);
@@ -145,6 +150,17 @@ impl Daemon {
                 parallel_starts: machine::cpus(),
             },
         );
+        let run = ulid::Ulid::generate().to_string();
+        let roles = Roles::new(
+            store.clone(),
+            journal.clone(),
+            clock.clone(),
+            RolesSettings::new(id.clone(), run.clone(), private_url.clone()),
+            ROLES.map(Role::new).to_vec(),
+        );
+        if let Err(error) = roles.acquire().await {
+            tracing::warn!(%error, "roles can't be taken yet; trying on");
+        }
         let control = Control::new(router.clone(), node.clone(), journal.clone());
         let container_logs = InstanceLogs {
             node: id.clone(),
@@ -184,10 +200,22 @@ impl Daemon {
         let management = api::routes(registry, Arc::new(container_logs.clone()), metrics);
         let gateway = Gateway::new(router.clone(), management, gateway_settings(&settings));
 
+        let cron = Arc::new(Cron {
+            store,
+            configuration: configuration.clone(),
+            roles: roles.clone(),
+            dispatch: gateway.clone(),
+            journal: journal.clone(),
+            clock: clock.clone(),
+            claimant: run,
+            counts: CronCounts::default(),
+        });
+
         let daemon = Self {
             journal: journal.clone(),
             node: node.clone(),
             gateway: gateway.clone(),
+            roles: roles.clone(),
             listeners: vec![public, private],
             signals,
             public: Tasks::new(),
@@ -197,11 +225,13 @@ impl Daemon {
             base: Tasks::new(),
             settings,
         };
-        let Self { base, work, settings, .. } = &daemon;
+        let Self { base, work, events, settings, .. } = &daemon;
         base.spawn("configuration", configuration.clone().run(base.token().clone()));
         base.spawn("routing", routing.run(base.token().clone()));
         base.spawn_cancellable("engine watch", engine::watch(engine.clone(), journal.clone()));
         base.spawn_cancellable("container logs", logs::forward(container_logs));
+        base.spawn("roles", roles.run(base.token().clone()));
+        events.spawn("cron", cron.run(events.token().clone()));
         work.spawn("node", node.run(configuration.subscribe(), work.token().clone()));
         work.spawn("control", control.run(work.token().clone()));
         work.spawn_cancellable("image pulls", pulls.run(configuration.subscribe(), work.child()));

@@ -4,7 +4,7 @@
 //! ```text
 //!   1  public health check 503        load balancers send new requests elsewhere
 //!   2  pause                          MAEL_SHUTDOWN_PAUSE_SECONDS: until they have noticed
-//!   3  cron and pollers stop          what they began is finished
+//!   3  cron stops, roles given back   what it began is finished
 //!   4  public gateway stops           no new connections; requests in flight end (MAEL_DRAIN_SECONDS)
 //!   5  private gateway stops          last, since requests in flight call other components through it
 //!   6  containers stop, or are kept   for the next daemon
@@ -21,10 +21,12 @@ use super::{
     listeners::{self, Listener},
     notify,
 };
-use crate::{journal::Entry, node::Containers, tasks::Tasks};
+use crate::{cluster::Roles, journal::Entry, node::Containers, tasks::Tasks};
 
 /// Beyond the time that requests have, for closing what carried them.
 const CLOSING: Duration = Duration::from_secs(10);
+/// A store that takes longer is away.
+const STORE: Duration = Duration::from_secs(5);
 /// Loops end at their next await.
 const LOOPS: Duration = Duration::from_secs(10);
 
@@ -54,6 +56,7 @@ impl Daemon {
             settings,
             node,
             gateway,
+            roles,
             listeners,
             signals,
             public,
@@ -73,10 +76,14 @@ impl Daemon {
         }
         let in_flight = settings.drain + CLOSING;
         step("cron", events.stop(in_flight)).await;
+        step("roles", give_back(&roles)).await;
         // Closed here unless they are handed on: who connects to a socket that nobody reads waits in vain.
         let kept: Vec<Listener> = match order {
             Order::Restart => listeners,
-            Order::Stop => Vec::new(),
+            Order::Stop => {
+                drop(listeners);
+                Vec::new()
+            }
         };
         step("public gateway", public.stop(in_flight)).await;
         step("private gateway", private.stop(in_flight)).await;
@@ -85,6 +92,15 @@ impl Daemon {
         step("loops", stop_all(&[work, base])).await;
         journal.record(Entry::new(Kind::Node, "has left"));
         Ended { order, listeners: kept }
+    }
+}
+
+/// What can't be told to the store is found out by this node's silence.
+async fn give_back(roles: &Roles) {
+    match tokio::time::timeout(STORE, roles.give_back()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "roles are not given back"),
+        Err(_) => tracing::warn!(limit = ?STORE, "the store did not take the roles back in time"),
     }
 }
 
