@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use maelstrom_core::{
     component::{Component, DockerSpec},
     decide::{converge::State, health::Probe},
@@ -194,6 +195,9 @@ impl World {
     /// Lets `time` pass, looking at `always` whenever something may have changed.
     pub(super) async fn pass(&self, time: Duration, always: impl Fn(&Self)) {
         let end = self.clock.now() + time;
+        // An alarm of its own, so that time doesn't jump past the end.
+        let mut alarm = self.clock.sleep_until(end);
+        let _ = (&mut alarm).now_or_never();
         self.settle().await;
         while self.clock.now() < end {
             always(self);
