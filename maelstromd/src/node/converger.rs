@@ -18,9 +18,10 @@ use maelstrom_core::{
 use tokio::sync::watch;
 
 use super::{
+    checks::alarm,
     context::Context,
     instance::Instance,
-    life::{Begin, alarm, live, millis},
+    life::{Begin, live, millis},
     start::container_name,
     unit::{RolloutNews, Unit},
 };

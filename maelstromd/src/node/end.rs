@@ -35,8 +35,8 @@ pub(super) async fn end(life: &Life, ending: Ending) {
         Ending::Asked(reason) => asked(life, reason).await,
         Ending::NotStarted { failure, container } => not_started(life, failure, container).await,
         Ending::DiedStarting(id) => {
-            let words = words(life, &id).await;
-            not_started(life, Failure::new(format!("{words}, before it was healthy")), Some(id)).await;
+            let words = words(life, &id, " before it was healthy").await;
+            not_started(life, Failure::new(words), Some(id)).await;
         }
         Ending::Died(id) => died(life, id).await,
         Ending::Unhealthy(reason) => unhealthy(life, reason).await,
@@ -60,12 +60,9 @@ async fn asked(life: &Life, reason: StopReason) {
 
 /// Who waits hears why at once, unless another instance can serve them.
 async fn not_started(life: &Life, failure: Failure, container: Option<InstanceId>) {
-    let waited_for = *life.instance.wish.borrow() != Wish::Standby;
     life.instance.reach(State::Stopping);
     let until = life.unit.start_failed(failure.clone(), life.now(), life.context.clock.wall());
-    if waited_for {
-        refuse(life, &failure, until);
-    }
+    refuse(life, &failure, until);
     let entry = Entry::new(Kind::StartFailed, "an instance could not be started")
         .because(failure.reason)
         .data("retryMs", millis(until.since(life.now())));
@@ -77,7 +74,11 @@ async fn not_started(life: &Life, failure: Failure, container: Option<InstanceId
     gone(life);
 }
 
+/// Answers who waits, unless it is not for this instance or another one can serve.
 fn refuse(life: &Life, failure: &Failure, until: maelstrom_core::time::Moment) {
+    if *life.instance.wish.borrow() == Wish::Standby {
+        return;
+    }
     let name = &life.instance.component.name;
     let others = life.unit.instances();
     let can_serve = others.iter().any(|other| other.serial != life.instance.serial && other.is_for_traffic());
@@ -105,7 +106,7 @@ async fn died(life: &Life, id: InstanceId) {
     if !holds_ports {
         gone(life);
     }
-    let reason = words(life, &id).await;
+    let reason = words(life, &id, "").await;
     let entry = Entry::new(Kind::Restart, "an instance ended by itself")
         .because(reason)
         .data("healthyMs", millis(now.since(healthy_since)));
@@ -198,9 +199,9 @@ async fn remove(life: &Life, id: &InstanceId) {
     life.context.repair.notify_one();
 }
 
-async fn words(life: &Life, id: &InstanceId) -> String {
+async fn words(life: &Life, id: &InstanceId, when: &str) -> String {
     let out_of_memory = life.instance.obituary.borrow().out_of_memory;
-    last_words(life.context.engine.as_ref(), id, out_of_memory).await
+    last_words(life.context.engine.as_ref(), id, out_of_memory, when).await
 }
 
 fn gone(life: &Life) {

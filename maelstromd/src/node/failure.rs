@@ -51,16 +51,24 @@ impl From<EngineError> for Failure {
     }
 }
 
-/// How a container ended and what it said last. Takes bounded time.
-pub(super) async fn last_words(engine: &dyn ContainerEngine, id: &InstanceId, out_of_memory: bool) -> String {
+/// How a container ended (`when` adds to that) and what it said last. Takes bounded time.
+pub(super) async fn last_words(
+    engine: &dyn ContainerEngine,
+    id: &InstanceId,
+    out_of_memory: bool,
+    when: &str,
+) -> String {
     let told = async {
         let end = how_it_ended(engine, id, out_of_memory).await;
         let lines = last_lines(engine, id).await;
-        if lines.is_empty() { end } else { format!("{end}; its last output: {}", lines.join(" | ")) }
+        match lines.is_empty() {
+            true => format!("{end}{when}"),
+            false => format!("{end}{when}; its last output: {}", lines.join(" | ")),
+        }
     };
     tokio::time::timeout(LAST_WORDS_LIMIT, told)
         .await
-        .unwrap_or_else(|_| "it ended; the engine did not tell in time how".to_owned())
+        .unwrap_or_else(|_| format!("it ended{when}; the engine did not tell in time how"))
 }
 
 async fn how_it_ended(engine: &dyn ContainerEngine, id: &InstanceId, out_of_memory: bool) -> String {

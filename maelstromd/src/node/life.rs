@@ -6,18 +6,13 @@
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use maelstrom_core::{
-    component::HealthSpec,
     decide::{
         converge::{State, StopReason},
-        health::{Health, Probe, Verdict},
+        health::Health,
     },
     journal::Kind,
     names::InstanceId,
-    ports::{
-        BoxFuture,
-        clock::Clock,
-        engine::{Container, ContainerState},
-    },
+    ports::engine::{Container, ContainerState},
     time::Moment,
 };
 use tokio::sync::watch;
@@ -37,8 +32,6 @@ use crate::{
     router::{ComponentPool, Endpoint, Phase},
 };
 
-/// Without a start check an instance is in rotation once its port accepts connections, or after this.
-const ACCEPT_LIMIT: Duration = Duration::from_secs(10);
 /// A container that was serving a moment ago answers soon, or is better replaced.
 const ADOPT_LIMIT: Duration = Duration::from_secs(5);
 /// The router hears of a new component at the same time as the node does; this covers the difference.
@@ -77,15 +70,36 @@ pub(super) struct Life {
     pub(super) context: Arc<Context>,
     pub(super) unit: Arc<Unit>,
     pub(super) instance: Arc<Instance>,
-    wish: watch::Receiver<Wish>,
+    pub(super) wish: watch::Receiver<Wish>,
 }
 
 /// Runs the instance until it is gone.
 pub(super) async fn live(context: Arc<Context>, unit: Arc<Unit>, instance: Arc<Instance>, begin: Begin) {
     let wish = instance.wish.subscribe();
     let mut life = Life { context, unit, instance, wish };
+    let _present =
+        Present { context: life.context.clone(), unit: life.unit.clone(), instance: life.instance.clone() };
     let Err(ending) = life.run(begin).await;
     end::end(&life, ending).await;
+}
+
+/// Takes the instance out if its task panics: nobody would look after it any more.
+struct Present {
+    context: Arc<Context>,
+    unit: Arc<Unit>,
+    instance: Arc<Instance>,
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            if let (Some(pool), Some(id)) = (self.instance.pool(), self.instance.id()) {
+                pool.retire(&id);
+            }
+            self.unit.remove(self.instance.serial);
+            self.context.repair.notify_one();
+        }
+    }
 }
 
 // === impl Life ===
@@ -131,54 +145,6 @@ impl Life {
                 Err(NoStart::Failed { failure, container }) => Err(Ending::NotStarted { failure, container }),
             },
             Begin::Running(container) | Begin::Paused(container) => Ok((container, None)),
-        }
-    }
-
-    /// Asks until the instance is healthy: each millisecond at first, and ended at once by its death.
-    async fn first_check(
-        &mut self,
-        death: &mut DeathWatch,
-        id: &InstanceId,
-        address: SocketAddr,
-        start_limit: Option<Duration>,
-    ) -> Result<Health, Ending> {
-        let docker = &self.instance.component.docker;
-        let rules = HealthSpec { start: start_limit, ..docker.health.clone() };
-        let mut health = Health::starting(&rules, self.now());
-        let unchecked = docker.health.start.is_none();
-        let enough = self.now() + ACCEPT_LIMIT;
-        loop {
-            let patience = health.patience(self.now());
-            let check = match unchecked {
-                true => self.context.checker.accepts(address, patience),
-                false => self.context.checker.check(address, docker, patience),
-            };
-            let probe = tokio::select! {
-                biased;
-                () = death.died() => return Err(Ending::DiedStarting(id.clone())),
-                () = start::stopped(&mut self.wish) => return Err(self.asked()),
-                probe = check => probe,
-            };
-            let now = self.now();
-            let probe = if unchecked && now >= enough { Probe::Passed } else { probe };
-            match health.on_probe(&probe, now) {
-                Verdict::Healthy { .. } => {
-                    mark(&self.context, &self.instance, Phase::Probed);
-                    self.instance.healthy(now);
-                    self.unit.proved(self.instance.component.version);
-                    return Ok(health);
-                }
-                Verdict::Starting { next } | Verdict::Failing { next, .. } => tokio::select! {
-                    biased;
-                    () = death.died() => return Err(Ending::DiedStarting(id.clone())),
-                    () = start::stopped(&mut self.wish) => return Err(self.asked()),
-                    () = self.context.clock.sleep_until(next) => {}
-                },
-                Verdict::Failed { reason } => {
-                    let failure = Failure::new(format!("{reason} (http://{address})"));
-                    return Err(Ending::NotStarted { failure, container: Some(id.clone()) });
-                }
-            }
         }
     }
 
@@ -264,76 +230,8 @@ impl Life {
         }
     }
 
-    /// In rotation: checks at their interval, and at once when a request failed.
-    async fn serve(
-        &mut self,
-        mut health: Health,
-        death: &mut DeathWatch,
-        id: &InstanceId,
-        address: SocketAddr,
-        pool: &Arc<ComponentPool>,
-    ) -> Result<Infallible, Ending> {
-        let docker = &self.instance.component.docker;
-        let mut due = docker.health.interval.map(|interval| self.now() + interval);
-        loop {
-            let alarm = alarm(self.context.clock.as_ref(), due);
-            tokio::select! {
-                biased;
-                () = death.died() => return Err(Ending::Died(id.clone())),
-                () = start::stopped(&mut self.wish) => return Err(self.asked()),
-                () = self.instance.suspected.notified() => health.suspect(),
-                () = alarm => {}
-            }
-            let was_suspect = health.is_suspect();
-            let patience = health.patience(self.now());
-            // Without checks by interval there may be no path to ask: a port that answers must do.
-            let check = match docker.health.interval {
-                Some(_) => self.context.checker.check(address, docker, patience),
-                None => self.context.checker.accepts(address, patience),
-            };
-            let probe = tokio::select! {
-                biased;
-                () = death.died() => return Err(Ending::Died(id.clone())),
-                () = start::stopped(&mut self.wish) => return Err(self.asked()),
-                () = self.instance.suspected.notified(), if !was_suspect => {
-                    // Requests wait for the answer from now on: ask again, with less patience.
-                    health.suspect();
-                    due = Some(self.now());
-                    continue;
-                }
-                probe = check => probe,
-            };
-            let probe = match probe {
-                Probe::TimedOut { .. } => Probe::TimedOut { busy: self.is_full(pool, id) },
-                probe => probe,
-            };
-            match health.on_probe(&probe, self.now()) {
-                Verdict::Healthy { next } => {
-                    if was_suspect {
-                        pool.release(id);
-                    }
-                    due = next;
-                }
-                Verdict::Failing { failures, next } => {
-                    let name = self.instance.component.name.as_str();
-                    tracing::warn!(component = name, instance = %id, failures, %probe, "a health check failed");
-                    due = Some(next);
-                }
-                Verdict::Starting { next } => due = Some(next),
-                Verdict::Failed { reason } => return Err(Ending::Unhealthy(reason)),
-            }
-        }
-    }
-
-    /// All slots taken: a check may have to wait for one like a request does.
-    fn is_full(&self, pool: &ComponentPool, id: &InstanceId) -> bool {
-        let slots = self.instance.component.scaling.max_concurrency.get();
-        let reading = pool.reading(self.now());
-        reading.instances.iter().any(|instance| instance.id == *id && instance.in_flight >= slots)
-    }
-
     /// The converger asked for the end; there is no other way here.
-    fn asked(&self) -> Ending {
+    pub(super) fn asked(&self) -> Ending {
         match *self.wish.borrow() {
             Wish::Stop(reason) => Ending::Asked(reason),
             _ => Ending::Asked(StopReason::Surplus),
@@ -358,14 +256,6 @@ impl Life {
             Some(id) => entry.data("instance", id.as_str()),
             None => entry,
         }
-    }
-}
-
-/// Ends at `due`; never without one.
-pub(super) fn alarm(clock: &dyn Clock, due: Option<Moment>) -> BoxFuture<'static, ()> {
-    match due {
-        Some(due) => clock.sleep_until(due),
-        None => Box::pin(std::future::pending()),
     }
 }
 

@@ -14,6 +14,7 @@
 //! rotation because the store or the engine is away.
 
 mod check;
+mod checks;
 mod context;
 mod converger;
 mod death;

@@ -75,6 +75,24 @@ async fn a_stopstart_deploy_never_runs_both_versions() {
     assert_eq!(versions(&world), [2]);
 }
 
+/// With `startstop` the new instance would never get the port, and the deploy never end.
+#[tokio::test]
+async fn a_component_with_a_port_of_the_host_is_stopped_first() {
+    let component = |version| {
+        web(|web| {
+            web.version = version;
+            docker(web).ports = Some(vec!["9000:8080".into()]);
+        })
+    };
+    let world = World::new(component(1)).await;
+    world.target(1);
+    world.serving(1).await;
+    world.engine.set_delays(slow());
+    world.configure([component(2)]);
+    world.pass(Duration::from_secs(10), |world| assert!(world.engine.containers().len() <= 1)).await;
+    assert_eq!(versions(&world), [2]);
+}
+
 #[tokio::test]
 async fn a_broken_version_leaves_the_old_one_serving() {
     let world = World::new(web(|_| {})).await;
