@@ -48,10 +48,13 @@ pub(super) async fn attempt(
     let sent = tokio::time::timeout_at(instant_of(&admitted.context), Box::pin(sending)).await;
     let (response, held) = match sent {
         Ok(Ok(answer)) => answer,
-        Ok(Err(refused)) => {
-            slot.fail();
-            return Err(lent.failed(refused.failure, refused.unsent));
-        }
+        Ok(Err(refused)) => match lent.client_failure() {
+            Some(failure) => return Err(lent.failed(failure, false)),
+            None => {
+                slot.fail();
+                return Err(lent.failed(refused.failure, refused.unsent));
+            }
+        },
         Err(_) => return Err(lent.failed(Failure::Deadline, false)),
     };
     slot.first_byte();
@@ -73,6 +76,8 @@ pub(super) async fn attempt(
     let idle = gateway.limits(&admitted.context).response_idle;
     let stream = Streaming {
         incoming,
+        pieces_seen: lent.pieces(),
+        lent,
         idle,
         moved_at: Instant::now(),
         timer: Box::pin(tokio::time::sleep(idle)),
@@ -117,9 +122,11 @@ struct Lent {
 #[derive(Debug)]
 struct LentState {
     body: Option<RequestBody>,
-    /// A piece of it was given away.
-    touched: bool,
+    /// Pieces of it that were given away.
+    pieces: u64,
     has_body: bool,
+    /// Why the client's side of it ended early.
+    failed: Option<String>,
 }
 
 // === impl Lent ===
@@ -127,7 +134,7 @@ struct LentState {
 impl Lent {
     fn new(body: RequestBody) -> Self {
         let has_body = !body.is_end_stream();
-        let state = LentState { body: Some(body), touched: false, has_body };
+        let state = LentState { body: Some(body), pieces: 0, has_body, failed: None };
         Self { shared: Arc::new(Mutex::new(state)) }
     }
 
@@ -141,10 +148,20 @@ impl Lent {
         }
     }
 
+    /// The client's fault, if it is that: the instance has none then.
+    fn client_failure(&self) -> Option<Failure> {
+        let failed = self.shared.lock().failed.take()?;
+        Some(Failure::RequestBody(failed.into()))
+    }
+
+    fn pieces(&self) -> u64 {
+        self.shared.lock().pieces
+    }
+
     /// The body comes back; the client's handle finds nothing any more.
     fn failed(&self, failure: Failure, unsent: bool) -> Attempt {
         let mut state = self.shared.lock();
-        let sent = match (unsent, state.touched, state.has_body) {
+        let sent = match (unsent, state.pieces > 0, state.has_body) {
             (true, ..) => Sent::Nothing,
             (false, false, true) => Sent::HeadOnly,
             _ => Sent::Substance,
@@ -167,7 +184,10 @@ impl HttpBody for Lent {
             return Poll::Ready(Some(Err("the attempt was given up".into())));
         };
         let frame = ready!(Pin::new(body).poll_frame(cx));
-        state.touched |= frame.is_some();
+        state.pieces += u64::from(frame.is_some());
+        if let Some(Err(error)) = &frame {
+            state.failed = Some(error.to_string());
+        }
         Poll::Ready(frame.map(|frame| frame.map(sound_trailers).map_err(Into::into)))
     }
 
@@ -192,6 +212,9 @@ fn sound_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
 /// A response that is still coming, with everything that it holds.
 struct Streaming {
     incoming: Incoming,
+    /// The request may still be under way: a stream on which only the client speaks is alive, too.
+    lent: Lent,
+    pieces_seen: u64,
     idle: Duration,
     moved_at: Instant,
     timer: Pin<Box<Sleep>>,
@@ -218,6 +241,11 @@ impl HttpBody for Streaming {
                 return Poll::Ready(frame.map(|frame| frame.map(sound_trailers).map_err(Into::into)));
             }
             ready!(self.timer.as_mut().poll(cx));
+            let pieces = self.lent.pieces();
+            if pieces != self.pieces_seen {
+                self.pieces_seen = pieces;
+                self.moved_at = Instant::now();
+            }
             let until = self.moved_at + self.idle;
             if Instant::now() >= until {
                 self.slot = None;

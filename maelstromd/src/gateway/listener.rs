@@ -7,6 +7,7 @@ use rustix::net::sockopt;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,7 @@ impl Gateway {
     async fn serve(self: Arc<Self>, side: Side, listener: TcpListener, stop: CancellationToken) {
         let room = Arc::new(Semaphore::new(self.settings.max_connections));
         let (connections, tunnels) = (Tasks::new(), Tasks::new());
+        let mut failing = false;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -43,11 +45,15 @@ impl Gateway {
             let (stream, address, permit) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(?side, %error, "a client can't be accepted");
+                    // Once, not twenty times a second.
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(?side, %error, "clients can't be accepted; trying on");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
+            failing = false;
             let client = Client::new(side, address, tunnels.clone());
             let served = Arc::clone(&self).serve_connection(stream, client, stop.clone());
             connections.spawn("client connection", async move {
@@ -57,8 +63,10 @@ impl Gateway {
         }
         // Nobody waits in vain in the queue of a socket that is not read any more.
         drop(listener);
-        let limit = self.settings.drain;
-        tokio::join!(connections.join(limit), tunnels.join(limit));
+        let until = Instant::now() + self.settings.drain;
+        connections.join(self.settings.drain).await;
+        // A connection that was upgraded meanwhile has left a tunnel.
+        tunnels.join(until.saturating_duration_since(Instant::now())).await;
     }
 }
 
