@@ -57,22 +57,8 @@ pub(super) async fn start(connection: &Connection, id: InstanceId) -> EngineResu
     inspect(connection, id).await
 }
 
+/// Docker thaws a paused one, so that it hears the SIGTERM, and takes one that doesn't run as stopped.
 pub(super) async fn stop(connection: &Connection, id: InstanceId, grace: Duration) -> EngineResult<()> {
-    match inspect(connection, id.clone()).await {
-        Err(EngineError::NoSuchContainer { .. }) => return Ok(()),
-        Err(error) => return Err(error),
-        Ok(container) => match container.state {
-            ContainerState::Created | ContainerState::Exited { .. } | ContainerState::Gone => return Ok(()),
-            // A frozen process would hear the SIGTERM only after the SIGKILL. If it ends meanwhile, the
-            // stop below finds that out.
-            ContainerState::Paused => {
-                if let Err(error @ EngineError::Unavailable { .. }) = unpause(connection, id.clone()).await {
-                    return Err(error);
-                }
-            }
-            ContainerState::Running => {}
-        },
-    }
     // Docker counts whole seconds; a grace is never cut short.
     let seconds = i32::try_from(grace.as_millis().div_ceil(1_000)).unwrap_or(i32::MAX);
     let options = StopContainerOptionsBuilder::default().t(seconds).build();

@@ -17,10 +17,9 @@ use tokio::task::JoinSet;
 
 use super::{InstanceLogs, Line, Span, buffer::Buffer};
 
-/// New instances join an open stream within this time, even if nobody tells of them.
-const LOOK: Duration = Duration::from_secs(2);
-/// Between two looks, however often the node changes: each asks the engine for all containers.
-const LOOK_AT_MOST: Duration = Duration::from_millis(200);
+/// From a signal to the look: what starts is not disturbed by questions to the engine, and a burst of
+/// signals is one look.
+const SETTLING: Duration = Duration::from_millis(300);
 /// Containers read at a time: each holds a connection to the engine.
 const MAX_READERS: usize = 256;
 
@@ -29,6 +28,8 @@ pub(super) type Wants = Box<dyn Fn(&Container, &ComponentName) -> bool + Send + 
 struct Collector {
     source: InstanceLogs,
     span: Span,
+    /// Between two looks when nothing signals.
+    every: Duration,
     buffer: Arc<Buffer>,
     /// Where a container is to be read from, in Unix seconds; `None`: its beginning.
     since: Option<i64>,
@@ -51,7 +52,13 @@ enum End {
     },
 }
 
-pub(super) async fn collect(source: InstanceLogs, wants: Wants, span: Span, buffer: Arc<Buffer>) {
+pub(super) async fn collect(
+    source: InstanceLogs,
+    wants: Wants,
+    span: Span,
+    every: Duration,
+    buffer: Arc<Buffer>,
+) {
     let since = span.since.map(|since| {
         let since = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
         seconds(&source).saturating_sub(since).max(0)
@@ -59,6 +66,7 @@ pub(super) async fn collect(source: InstanceLogs, wants: Wants, span: Span, buff
     let mut collector = Collector {
         source,
         span,
+        every,
         buffer: buffer.clone(),
         since,
         tail: span.tail,
@@ -85,17 +93,14 @@ impl Collector {
                 };
             }
             let clock = self.source.clock.clone();
-            let began = clock.now();
-            clock.sleep_until(began + LOOK_AT_MOST).await;
-            let look = clock.sleep_until(began + LOOK);
+            let look = clock.sleep_until(clock.now() + self.every);
             tokio::select! {
                 () = look => {}
-                changed = changes.changed() => if changed.is_err() {
-                    // Its sender is gone, the daemon is ending: only the clock wakes from now on.
-                    clock.sleep_until(began + LOOK).await;
-                },
+                // Without its sender, at the daemon's end, nothing is worth another look.
+                changed = changes.changed() => if changed.is_err() { return },
                 Some(ended) = self.readers.join_next() => self.ended(ended),
             }
+            clock.sleep_until(clock.now() + SETTLING).await;
             while let Some(ended) = self.readers.try_join_next() {
                 self.ended(ended);
             }

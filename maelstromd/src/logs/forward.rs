@@ -14,10 +14,13 @@ use super::{InstanceLogs, Span};
 /// Where filters of the log find them: `MAEL_LOG_LEVEL=info,maelstrom::container=off` and the like.
 const TARGET: &str = "maelstrom::container";
 
+/// A container that no signal told of is found after this; its lines are all told then.
+const EVERY: Duration = Duration::from_secs(30);
+
 /// Forwards until dropped. Lines written while no daemon ran are not told again.
 pub async fn forward(source: InstanceLogs) {
     let span = Span { since: Some(Duration::ZERO), tail: None, follow: true };
-    let mut lines = source.open(is_forwarded, span);
+    let mut lines = source.open(is_forwarded, span, EVERY);
     while let Some(line) = lines.next().await {
         let text = String::from_utf8_lossy(&line.data);
         tracing::info!(target: TARGET, component = line.component.as_str(), stream = line.stream.name(), "{text}");

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   engine: list, logs ─► collector ──► one reader per container ──► buffer ──► Lines ─► its reader
-//!                         (2 s, or woken)                            bounded
+//!                         (periodically, or woken)                            bounded
 //! ```
 //! Instances that start while a stream is open join it, those that end leave it after their last line.
 //! A reader that is too slow loses the oldest lines and is told how many: a stuck client must not hold
@@ -35,24 +35,27 @@ use tokio::{sync::watch, task::JoinSet};
 use crate::api::{ComponentLine, LogRequest, LogSource};
 use buffer::Buffer;
 
+/// New instances join a stream that somebody watches within this time, even if nothing signals.
+const WATCHED: Duration = Duration::from_secs(2);
+
 /// One line of one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    pub component: ComponentName,
-    pub stream: LogStream,
+struct Line {
+    component: ComponentName,
+    stream: LogStream,
     /// Without its line end; not always UTF-8.
-    pub data: Bytes,
+    data: Bytes,
 }
 
 /// Which lines of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
+struct Span {
     /// How far back; `None`: to the beginning.
-    pub since: Option<Duration>,
+    since: Option<Duration>,
     /// Past lines per instance at most.
-    pub tail: Option<u32>,
+    tail: Option<u32>,
     /// Goes on with new lines and new instances; else the stream ends with the lines there are.
-    pub follow: bool,
+    follow: bool,
 }
 
 /// Where the node's lines come from. Clones read the same.
@@ -67,7 +70,7 @@ pub struct InstanceLogs {
 }
 
 /// The open stream; what reads for it ends when it is dropped.
-pub struct Lines {
+struct Lines {
     buffer: Arc<Buffer>,
     _readers: JoinSet<()>,
 }
@@ -75,20 +78,16 @@ pub struct Lines {
 // === impl InstanceLogs ===
 
 impl InstanceLogs {
-    /// Lines of the node's containers whose component `wants` names.
-    pub fn lines(&self, wants: impl Fn(&ComponentName) -> bool + Send + Sync + 'static, span: Span) -> Lines {
-        self.open(move |_, component| wants(component), span)
-    }
-
     /// Lines of containers that `wants` chooses. Has to be called inside the Tokio runtime.
     fn open(
         &self,
         wants: impl Fn(&Container, &ComponentName) -> bool + Send + Sync + 'static,
         span: Span,
+        every: Duration,
     ) -> Lines {
         let buffer = Arc::new(Buffer::default());
         let mut readers = JoinSet::new();
-        readers.spawn(collect::collect(self.clone(), Box::new(wants), span, buffer.clone()));
+        readers.spawn(collect::collect(self.clone(), Box::new(wants), span, every, buffer.clone()));
         Lines { buffer, _readers: readers }
     }
 }
@@ -96,7 +95,7 @@ impl InstanceLogs {
 impl LogSource for InstanceLogs {
     fn lines(self: Arc<Self>, request: LogRequest) -> BoxStream<'static, ComponentLine> {
         let span = Span { since: Some(request.since), tail: request.tail, follow: request.follow };
-        let lines = self.open(move |_, component| request.wants(component), span);
+        let lines = self.open(move |_, component| request.wants(component), span, WATCHED);
         let told = |Line { component, stream, data }| ComponentLine {
             component,
             line: LogLine { stream, line: data },

@@ -45,6 +45,10 @@ impl World {
         self.engine.start(id).await.unwrap().id
     }
 
+    fn lines(&self, wants: impl Fn(&ComponentName) -> bool + Send + Sync + 'static, span: Span) -> Lines {
+        self.source.open(move |_, component| wants(component), span, WATCHED)
+    }
+
     fn say(&self, id: &InstanceId, line: &str) {
         self.engine.write_log(id, LogStream::Stdout, line);
     }
@@ -65,7 +69,7 @@ async fn instances_join_and_leave_an_open_stream() {
     let world = world();
     let first = world.run("a", "web", None).await;
     world.say(&first, "one");
-    let mut lines = world.source.lines(|_| true, follow(None));
+    let mut lines = world.lines(|_| true, follow(None));
     assert_eq!(next(&mut lines).await, "web: one");
     let second = world.run("b", "api", None).await;
     world.say(&second, "two");
@@ -82,7 +86,7 @@ async fn instances_join_and_leave_an_open_stream() {
 #[tokio::test(start_paused = true)]
 async fn a_change_of_the_node_brings_new_instances_in_at_once() {
     let world = world();
-    let mut lines = world.source.lines(|_| true, follow(None));
+    let mut lines = world.lines(|_| true, follow(None));
     tokio::time::sleep(Duration::from_millis(250)).await;
     let id = world.run("a", "web", None).await;
     world.say(&id, "one");
@@ -102,10 +106,10 @@ async fn only_what_is_wanted_comes_and_only_since_then() {
     tokio::time::sleep(Duration::from_secs(100)).await;
     world.say(&web, "new");
     let span = Span { since: Some(Duration::from_secs(60)), tail: None, follow: false };
-    let lines: Vec<Line> = world.source.lines(|name| name.as_str() == "web", span).collect().await;
+    let lines: Vec<Line> = world.lines(|name| name.as_str() == "web", span).collect().await;
     assert_eq!(lines.iter().map(|line| &line.data[..]).collect::<Vec<_>>(), [b"new"]);
     let tail = Span { since: None, tail: Some(1), follow: false };
-    let lines: Vec<Line> = world.source.lines(|_| true, tail).collect().await;
+    let lines: Vec<Line> = world.lines(|_| true, tail).collect().await;
     assert_eq!(lines.len(), 2, "one of each: {lines:?}");
 }
 
@@ -113,7 +117,7 @@ async fn only_what_is_wanted_comes_and_only_since_then() {
 async fn a_stream_survives_an_absent_engine() {
     let world = world();
     let id = world.run("a", "web", None).await;
-    let mut lines = world.source.lines(|_| true, follow(Some(Duration::ZERO)));
+    let mut lines = world.lines(|_| true, follow(Some(Duration::ZERO)));
     world.say(&id, "one");
     assert_eq!(next(&mut lines).await, "web: one");
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -127,7 +131,7 @@ async fn a_stream_survives_an_absent_engine() {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_stream_reads_no_more() {
     let world = world();
-    let lines = world.source.lines(|_| true, follow(None));
+    let lines = world.lines(|_| true, follow(None));
     tokio::time::sleep(Duration::from_secs(5)).await;
     drop(lines);
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -144,6 +148,6 @@ async fn the_daemon_s_log_gets_only_lines_of_its_own_driver() {
     let span = Span { since: Some(Duration::ZERO), tail: None, follow: false };
     world.say(&theirs, "theirs");
     world.say(&ours, "ours");
-    let lines: Vec<Line> = world.source.open(forward::is_forwarded, span).collect().await;
+    let lines: Vec<Line> = world.source.open(forward::is_forwarded, span, WATCHED).collect().await;
     assert_eq!(lines.iter().map(|line| &line.data[..]).collect::<Vec<_>>(), [b"ours"]);
 }
