@@ -173,37 +173,35 @@ async fn a_full_file_fails_clearly_and_works_again_with_space() {
 }
 
 /// A mount made for a test, taken down at its end.
-struct Mount(TempDir);
+struct Mount {
+    path: PathBuf,
+    directory: TempDir,
+}
 
 impl Mount {
-    /// `None` where mounting is not allowed: the tests that need it then only say so.
+    /// `None` where mounting is not allowed: the tests that need it then prove nothing.
     fn tmpfs(size: &str) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
-        let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(directory.path());
-        let mounted = command.output().is_ok_and(|output| output.status.success());
-        mounted.then_some(Self(directory))
+        let mount = Self { path: directory.path().to_owned(), directory };
+        mount.make(&["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).then_some(mount)
     }
 
-    /// Lays a read-only view of `directory` over it: what is open stays writable, what is opened anew
-    /// isn't, as on a disk that the kernel has set read-only.
-    fn read_only(directory: TempDir) -> Option<Self> {
-        let mount = |arguments: &[&str]| {
-            let output = Command::new("mount").args(arguments).arg(directory.path()).output();
-            output.is_ok_and(|output| output.status.success())
-        };
-        let bound = mount(&["--bind", directory.path().to_str().unwrap()]);
-        let mounted = Self(directory);
-        (bound && mounted.set_read_only()).then_some(mounted)
+    /// Lays a read-only view of `path` over it: what is open stays writable, what is opened anew isn't, as
+    /// on a disk that the kernel has set read-only.
+    fn read_only(path: PathBuf, directory: TempDir) -> Option<Self> {
+        let bind = path.to_str().unwrap().to_owned();
+        let mount = Self { path, directory };
+        let bound = mount.make(&["--bind", &bind]);
+        (bound && mount.make(&["-o", "remount,bind,ro"])).then_some(mount)
     }
 
-    fn set_read_only(&self) -> bool {
-        let status = Command::new("mount").args(["-o", "remount,bind,ro"]).arg(self.0.path()).status();
-        status.is_ok_and(|status| status.success())
+    fn make(&self, arguments: &[&str]) -> bool {
+        let output = Command::new("mount").args(arguments).arg(&self.path).output();
+        output.is_ok_and(|output| output.status.success())
     }
 
     fn take_down(&self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).output();
+        let _ = Command::new("umount").arg("-l").arg(&self.path).output();
     }
 }
 
@@ -216,10 +214,10 @@ impl Drop for Mount {
 #[tokio::test]
 async fn a_full_disk_fails_clearly_and_works_again_with_space() {
     let Some(mount) = Mount::tmpfs("1m") else { return };
-    let path = mount.0.path().join("m.db");
+    let path = mount.directory.path().join("m.db");
     let store = SqliteStore::open(&path).await.unwrap();
     store.commit(vec![put("web", 0, 100)]).await.unwrap();
-    let filler = mount.0.path().join("filler");
+    let filler = mount.directory.path().join("filler");
     // As much as there is room for.
     let _ = std::fs::write(&filler, vec![1; 2 << 20]);
     let full = store.commit(vec![put("web", 1, 100_000)]).await;
@@ -230,25 +228,42 @@ async fn a_full_disk_fails_clearly_and_works_again_with_space() {
     assert_eq!(store.configuration().await.unwrap().components[0].version, 2);
 }
 
+/// What is open stays writable under such a mount; a disk that turns read-only fails that, too.
+async fn fail_once(store: &SqliteStore) {
+    let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
+    let failing = move |_: &mut Connection| Err::<(), _>(rusqlite::Error::SqliteFailure(error, None).into());
+    store.call(failing).await.unwrap_err();
+}
+
 #[tokio::test]
 async fn a_read_only_disk_fails_clearly_and_works_again_when_writable() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("m.db");
     let store = SqliteStore::open(&path).await.unwrap();
     store.commit(vec![put("web", 0, 100)]).await.unwrap();
-    // What is open would stay writable; a disk that turns read-only fails what is open, too.
-    let failing = || {
-        let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
-        store.call(move |_| Err::<(), _>(Failure::from(rusqlite::Error::SqliteFailure(error, None))))
-    };
-    failing().await.unwrap_err();
-    let Some(mount) = Mount::read_only(directory) else { return };
+    fail_once(&store).await;
+    let Some(mount) = Mount::read_only(directory.path().to_owned(), directory) else { return };
     for _ in 0..3 {
         unavailable(&store.commit(vec![put("web", 1, 100)]).await, path.to_str().unwrap());
     }
     mount.take_down();
     store.commit(vec![put("web", 1, 100)]).await.expect("works again without a restart");
     assert_eq!(store.configuration().await.unwrap().components[0].version, 2);
+}
+
+/// SQLite opens a file for reading if it may not write it, and would stay with that.
+#[tokio::test]
+async fn a_read_only_file_is_read_and_written_as_soon_as_it_is_writable() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("m.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.commit(vec![put("web", 0, 100)]).await.unwrap();
+    fail_once(&store).await;
+    let Some(mount) = Mount::read_only(path, directory) else { return };
+    unavailable(&store.commit(vec![put("web", 1, 100)]).await, "can't be written");
+    assert_eq!(store.revision().await, Ok(Revision(1)), "reading goes on");
+    mount.take_down();
+    store.commit(vec![put("web", 1, 100)]).await.expect("the first write after that works");
 }
 
 /// Making a new, empty file would mean that every component is to be stopped.
