@@ -192,12 +192,14 @@ impl Daemon {
             control: control.clone(),
             router: router.clone(),
         });
+        let private_tasks = Tasks::new();
         let registry = insight.register(nodes.register(maelstrom.register(Registry::new())));
         let metrics = {
             let router = router.clone();
             Arc::new(move || crate::gateway::encode_metrics(&router))
         };
-        let management = api::routes(registry, Arc::new(container_logs.clone()), metrics);
+        let management =
+            api::routes(registry, Arc::new(container_logs.clone()), metrics, private_tasks.token().clone());
         let gateway = Gateway::new(router.clone(), management, gateway_settings(&settings));
 
         let cron = Arc::new(Cron {
@@ -219,7 +221,7 @@ impl Daemon {
             listeners: vec![public, private],
             signals,
             public: Tasks::new(),
-            private: Tasks::new(),
+            private: private_tasks,
             events: Tasks::new(),
             work: Tasks::new(),
             base: Tasks::new(),
@@ -291,6 +293,7 @@ fn gateway_settings(settings: &Settings) -> GatewaySettings {
         write_timeout: settings.http_write_timeout,
         idle_timeout: settings.http_idle_timeout,
         drain: settings.drain,
+        tunnel_drain: settings.drain_streams,
         max_connections: machine::max_connections(defaults.max_connections),
         ..defaults
     }

@@ -9,7 +9,9 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
+use futures_util::StreamExt as _;
 use maelstrom_core::rpc::Registry;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     log_query::LogRequest,
@@ -27,8 +29,14 @@ const NO_DASHBOARD: &str = "<!doctype html><title>Maelstrom</title>\
 /// Writes all metrics.
 pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
 
-/// The management API as the private gateway serves it.
-pub fn routes(registry: Registry, logs: Arc<dyn LogSource>, metrics: Metrics) -> Router {
+/// The management API as the private gateway serves it. Streams that would go on for ever end when `stop`
+/// fires.
+pub fn routes(
+    registry: Registry,
+    logs: Arc<dyn LogSource>,
+    metrics: Metrics,
+    stop: CancellationToken,
+) -> Router {
     let rpc = RpcRoute::new(registry);
     Router::new()
         .route("/_mael/v1", post(move |request: Request| rpc.clone().answer(request)))
@@ -36,7 +44,9 @@ pub fn routes(registry: Registry, logs: Arc<dyn LogSource>, metrics: Metrics) ->
             "/_mael/logs",
             get(move |Query(parameters): Query<Vec<(String, String)>>| {
                 std::future::ready(match LogRequest::parse(&parameters) {
-                    Ok(request) => stream(logs.lines(request)),
+                    Ok(request) => {
+                        stream(logs.lines(request).take_until(stop.clone().cancelled_owned()).boxed())
+                    }
                     Err(why) => (StatusCode::BAD_REQUEST, why + "\n").into_response(),
                 })
             }),

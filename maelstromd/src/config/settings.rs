@@ -31,6 +31,8 @@ pub struct Settings {
     pub shutdown_pause: Duration,
     #[serde(rename = "drain_seconds", deserialize_with = "seconds")]
     pub drain: Duration,
+    #[serde(rename = "drain_stream_seconds", deserialize_with = "seconds")]
+    pub drain_streams: Duration,
     pub keep_containers: bool,
     /// `None`: no pruning.
     #[serde(rename = "docker_prune_minutes", deserialize_with = "minutes")]

@@ -109,6 +109,8 @@ pub const SETTINGS: &[Setting] = &[
         "seconds between the public health check turning 503 and the end of accepting requests"),
     setting("MAEL_DRAIN_SECONDS", "drain_seconds", SECONDS, Some("310"),
         "seconds at most that requests in flight may take to end when the daemon stops"),
+    setting("MAEL_DRAIN_STREAM_SECONDS", "drain_stream_seconds", SECONDS, Some("30"),
+        "seconds at most that upgraded connections (WebSockets) go on when the daemon stops"),
     setting("MAEL_KEEP_CONTAINERS", "keep_containers", Kind::Switch, Some("false"),
         "true: SIGTERM leaves containers running for the next daemon, which takes them over"),
     setting("MAEL_DOCKER_PRUNE_MINUTES", "docker_prune_minutes", Kind::Number { least: 0, most: 525_600 }, Some("0"),

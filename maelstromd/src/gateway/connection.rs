@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use http::Request;
+use http::{HeaderValue, Request, StatusCode, header};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -47,6 +47,10 @@ const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// For how long a stopping gateway leaves connections open that are between two requests: the next one may
+/// be on its way, and closing would lose it. Its response then says that it was the last.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// A client's connection as its requests see it.
 #[derive(Debug)]
@@ -96,7 +100,7 @@ impl Gateway {
     ) {
         let first = tokio::select! {
             first = tokio::time::timeout(self.settings.head_timeout, first_bytes(&mut stream)) => first,
-            () = stop.cancelled() => return,
+            () = lingered(&stop) => return,
         };
         // Silent, gone, or without a word: nobody to answer.
         let Ok(Ok(first)) = first else { return };
@@ -123,8 +127,14 @@ impl Gateway {
         idle: Duration,
     ) -> hyper::Result<()> {
         let service = service_fn(|request: Request<Incoming>| {
-            let (gateway, client) = (Arc::clone(&self), Arc::clone(client));
-            async move { Ok::<_, Infallible>(gateway.handle(&client, request).await) }
+            let (gateway, client, stop) = (Arc::clone(&self), Arc::clone(client), stop.clone());
+            async move {
+                let mut response = gateway.handle(&client, request).await;
+                if stop.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
+            }
         });
         let connection = http1::Builder::new()
             .max_buf_size(MAX_HEAD_BYTES)
@@ -136,8 +146,16 @@ impl Gateway {
         tokio::select! {
             biased;
             ended = connection.as_mut() => return ended,
-            () = end.as_mut() => connection.as_mut().graceful_shutdown(),
+            () = end.as_mut() => {}
         }
+        if stop.is_cancelled() {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => return ended,
+                () = lingered(&stop) => {}
+            }
+        }
+        connection.as_mut().graceful_shutdown();
         connection.await
     }
 
@@ -190,6 +208,12 @@ async fn asked_to_end(client: &Client, stop: &CancellationToken, idle: Duration)
         () = stop.cancelled() => {}
         () = idled => {}
     }
+}
+
+/// Ready when the gateway has been stopping for as long as it waits for requests on their way.
+async fn lingered(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(LINGER).await;
 }
 
 /// The first bytes, as many as tell the protocol: HTTP/2's whole preface, or the first that differ.

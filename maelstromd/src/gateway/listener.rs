@@ -6,7 +6,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use rustix::net::sockopt;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -55,25 +55,59 @@ impl Gateway {
             };
             failing = false;
             let client = Client::new(side, address, tunnels.clone());
-            let served = Arc::clone(&self).serve_connection(stream, client, stop.clone());
-            connections.spawn("client connection", async move {
-                served.await;
-                drop(permit);
-            });
+            self.serve_client(stream, client, permit, &connections, &stop);
         }
-        // Nobody waits in vain in the queue of a socket that is not read any more.
-        drop(listener);
-        let until = Instant::now() + self.settings.drain;
+        for (stream, address, permit) in last_in_queue(listener, &room) {
+            let client = Client::new(side, address, tunnels.clone());
+            self.serve_client(stream, client, permit, &connections, &stop);
+        }
+        let until = Instant::now() + self.settings.tunnel_drain;
         connections.join(self.settings.drain).await;
         // A connection that was upgraded meanwhile has left a tunnel.
         tunnels.join(until.saturating_duration_since(Instant::now())).await;
     }
+
+    fn serve_client(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        client: Client,
+        permit: OwnedSemaphorePermit,
+        connections: &Tasks,
+        stop: &CancellationToken,
+    ) {
+        let served = Arc::clone(self).serve_connection(stream, client, stop.clone());
+        connections.spawn("client connection", async move {
+            served.await;
+            drop(permit);
+        });
+    }
+}
+
+/// Clients that connected before the gateway stopped and were not accepted yet: closing the socket would
+/// reset them. Ends when the queue is empty, at the latest after as many as fit it; then the socket closes,
+/// so that nobody waits in vain in the queue of a socket that is not read any more.
+fn last_in_queue(
+    listener: TcpListener,
+    room: &Arc<Semaphore>,
+) -> impl Iterator<Item = (TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    const QUEUE: usize = 4_096;
+    let socket = listener.into_std().ok();
+    let room = Arc::clone(room);
+    std::iter::from_fn(move || {
+        let permit = Arc::clone(&room).try_acquire_owned().ok()?;
+        let (stream, address) = socket.as_ref()?.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        let stream = TcpStream::from_std(stream).ok()?;
+        let _ = prepare(&stream);
+        Some((stream, address, permit))
+    })
+    .take(QUEUE)
 }
 
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
     loop {
         match listener.accept().await {

@@ -78,8 +78,10 @@ pub struct GatewaySettings {
     pub head_timeout: Duration,
     /// Silence of an upgraded connection.
     pub tunnel_idle_timeout: Duration,
-    /// What requests and tunnels have left when a gateway stops.
+    /// What requests have left when a gateway stops.
     pub drain: Duration,
+    /// What upgraded connections have left then.
+    pub tunnel_drain: Duration,
     /// Clients' connections at a time, per gateway; more wait in the kernel's queue.
     pub max_connections: usize,
 }
@@ -111,6 +113,8 @@ impl Default for GatewaySettings {
             // As long as load balancers leave a silent connection open at most; pings are more frequent.
             tunnel_idle_timeout: Duration::from_secs(3_600),
             drain: Duration::from_secs(310),
+            // They can't be told to end, and may never do so by themselves.
+            tunnel_drain: Duration::from_secs(30),
             // At 14 KiB each well under 200 MiB, and under the usual limit of open files.
             max_connections: 10_000,
         }

@@ -267,7 +267,7 @@ async fn stopping_lets_finish_what_is_under_way_and_takes_nothing_new() {
     busy.send("GET / HTTP/1.1\r\nHost: web\r\n\r\n").await;
     eventually("it is served", || pool.reading(clock::now()).load.demand.in_flight == 1).await;
     world.stop.cancel();
-    assert_eq!(idle.rest().await, "", "idle connections are closed at once");
+    assert_eq!(idle.rest().await, "", "idle connections are closed soon");
     finish.notify_one();
     let answer = busy.rest().await;
     assert!(answer.ends_with("done") && answer.contains("connection: close"), "{answer}");
@@ -276,12 +276,39 @@ async fn stopping_lets_finish_what_is_under_way_and_takes_nothing_new() {
     }
 }
 
+/// The defect this prevents: a request that is on its way while the gateway stops is lost.
+#[tokio::test]
+async fn requests_on_their_way_while_the_gateway_stops_are_served() {
+    let backend = Backend::start(|mut connection| async move {
+        connection.request().await;
+        connection.send(&crate::backend::ok("done")).await;
+    })
+    .await;
+    let mut world = World::new().await;
+    world.web(backend.address).await;
+    let mut between_two = Raw::connect(world.public).await;
+    between_two.send("GET /none HTTP/1.1\r\nHost: nobody\r\n\r\n").await;
+    between_two.response().await;
+    let mut connected = Raw::connect(world.public).await;
+    world.stop.cancel();
+    for client in [&mut between_two, &mut connected] {
+        client.send("GET / HTTP/1.1\r\nHost: web\r\n\r\n").await;
+        let answer = client.rest().await;
+        assert!(answer.ends_with("done") && answer.contains("connection: close"), "{answer}");
+    }
+    for served in world.served.drain(..) {
+        tokio::time::timeout(PATIENCE, served).await.expect("the gateway ends").unwrap();
+    }
+}
+
 #[tokio::test]
 async fn what_does_not_finish_in_time_is_cut_off_when_stopping() {
     let backend = upgrading().await;
-    let mut world =
-        World::with(GatewaySettings { drain: Duration::from_millis(300), ..GatewaySettings::default() })
-            .await;
+    let mut world = World::with(GatewaySettings {
+        tunnel_drain: Duration::from_millis(300),
+        ..GatewaySettings::default()
+    })
+    .await;
     let pool = world.web(backend.address).await;
     let mut client = Raw::connect(world.public).await;
     client.send(UPGRADE).await;
