@@ -18,7 +18,7 @@ use super::{
     Gateway,
     body::Body,
     context::Context,
-    forward_h2c, headers,
+    early, forward_h2c, headers,
     metrics::Recording,
     replay::{self, RequestBody},
     respond::Refusal,
@@ -142,7 +142,7 @@ impl Gateway {
         if let Some(connection) = slot.endpoint().connections.take(!repeatable) {
             let mut exchange = self.exchange(admitted, connection);
             match poll_fn(|cx| exchange.poll_head(cx, &mut admitted.parts.headers)).await {
-                Ok(head) => return Ok(self.response(admitted, exchange, head, slot)),
+                Ok(head) => return Ok(self.answered(admitted, exchange, head, slot).await),
                 Err(failure) => {
                     let mut attempt = failed(exchange, failure);
                     let again = attempt.stale
@@ -166,7 +166,7 @@ impl Gateway {
         };
         let mut exchange = self.exchange(admitted, connection);
         match poll_fn(|cx| exchange.poll_head(cx, &mut admitted.parts.headers)).await {
-            Ok(head) => Ok(self.response(admitted, exchange, head, slot)),
+            Ok(head) => Ok(self.answered(admitted, exchange, head, slot).await),
             Err(failure) => {
                 if matches!(failure, Failure::Closed(_)) {
                     slot.fail();
@@ -206,6 +206,23 @@ impl Gateway {
             request_idle: self.settings.read_timeout,
             response_idle: self.settings.write_timeout,
         }
+    }
+
+    /// The response, and whether the client's connection can outlive it.
+    #[inline]
+    async fn answered(
+        &self,
+        admitted: &mut Admitted<'_>,
+        mut exchange: Exchange<RequestBody>,
+        head: ResponseHead,
+        slot: Slot,
+    ) -> Response<Body> {
+        let ended = exchange.has_sent_all() || early::take_rest(&mut exchange).await;
+        let mut response = self.response(admitted, exchange, head, slot);
+        if !ended {
+            early::announce_end(&mut response, admitted.parts.version);
+        }
+        response
     }
 
     /// The response, with the body that carries slot and connection on.

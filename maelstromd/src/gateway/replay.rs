@@ -88,6 +88,14 @@ impl RequestBody {
         }
     }
 
+    /// Bytes that the client has yet to send, when that is known.
+    pub(super) fn rest(&self) -> Option<u64> {
+        match &self.source {
+            Source::Empty | Source::Whole(_) => Some(0),
+            Source::Client(body) => body.size_hint().exact(),
+        }
+    }
+
     /// Memory that is held for a repetition.
     pub(super) fn held(&self) -> usize {
         self.kept_bytes

@@ -146,6 +146,28 @@ where
         self.sending.sent()
     }
 
+    /// Whether the whole request went out.
+    pub fn has_sent_all(&self) -> bool {
+        self.sending.is_complete()
+    }
+
+    /// Whether the body is held back until the container asks for it.
+    pub fn waits_to_send(&self) -> bool {
+        self.sending.is_held()
+    }
+
+    /// Sends on; ready when there is nothing more to send, or the container takes no more.
+    pub fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.send_failed.is_none() && !self.sending.is_complete() {
+            match ready!(self.sending.poll(cx, &mut self.connection.stream)) {
+                Ok(()) => {}
+                Err(SendError::Io(error)) => self.send_failed = Some(error),
+                Err(SendError::Body(_) | SendError::Length) => return Poll::Ready(()),
+            }
+        }
+        Poll::Ready(())
+    }
+
     /// Whether a byte of an answer arrived: past that nothing may be sent a second time.
     pub fn is_answered(&self) -> bool {
         self.answered

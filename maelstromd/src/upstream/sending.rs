@@ -114,6 +114,11 @@ where
         self.stage == Stage::Ended && self.is_flushed()
     }
 
+    /// The body waits for the container's word.
+    pub(super) fn is_held(&self) -> bool {
+        self.stage == Stage::Held
+    }
+
     /// The container wants the body (or has kept silent long enough).
     pub(super) fn release(&mut self) {
         if self.stage == Stage::Held {

@@ -276,6 +276,46 @@ async fn stopping_lets_finish_what_is_under_way_and_takes_nothing_new() {
     }
 }
 
+/// The defect this prevents: the connection closes behind an answer that said nothing of it, and the next
+/// request on it is lost.
+#[tokio::test]
+async fn an_answer_before_the_end_of_a_small_body_keeps_the_connection() {
+    let backend = Backend::start(|mut connection| async move {
+        connection.head().await;
+        connection.send(&crate::backend::ok("early")).await;
+        connection.exactly(4).await;
+        connection.request().await;
+        connection.send(&crate::backend::ok("next")).await;
+    })
+    .await;
+    let world = World::new().await;
+    world.web(backend.address).await;
+    let mut client = Raw::connect(world.public).await;
+    client.send("POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 4\r\n\r\n").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    client.send("late").await;
+    let answer = client.response().await;
+    assert!(answer.ends_with("early") && !answer.contains("close"), "{answer}");
+    client.send("GET / HTTP/1.1\r\nHost: web\r\n\r\n").await;
+    assert!(client.response().await.ends_with("next"));
+}
+
+#[tokio::test]
+async fn an_answer_before_the_end_of_a_large_body_says_that_the_connection_ends() {
+    let backend = Backend::start(|mut connection| async move {
+        connection.head().await;
+        connection.send(&crate::backend::ok("early")).await;
+        connection.closed().await;
+    })
+    .await;
+    let world = World::new().await;
+    world.web(backend.address).await;
+    let mut client = Raw::connect(world.public).await;
+    client.send("POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 1000000\r\n\r\nsome").await;
+    let answer = client.response().await;
+    assert!(answer.ends_with("early") && answer.contains("connection: close"), "{answer}");
+}
+
 /// The defect this prevents: a request that is on its way while the gateway stops is lost.
 #[tokio::test]
 async fn requests_on_their_way_while_the_gateway_stops_are_served() {
