@@ -50,8 +50,7 @@ impl OwnEngine {
             .spawn()
             .context("starting dockerd")?;
         self.process = Some(child);
-        let docker = self.docker()?;
-        let answers = wait::until("dockerd", LONG, || async { Ok(Some(docker.ping().await?)) }).await;
+        let answers = wait::until("dockerd", LONG, || async { Ok(Some(self.docker()?.ping().await?)) }).await;
         answers.map(drop).with_context(|| fs::read_to_string(folder.join("log")).unwrap_or_default())
     }
 

@@ -195,7 +195,7 @@ async fn lists_come_in_pages() -> Result<()> {
         }
     }
     assert_eq!(seen, ["c0", "c1", "c2", "c3", "c4"]);
-    assert_eq!(code(&call(&daemon, "MaelstromService.ListComponents", json!({ "limit": 0 })).await?), 1001);
+    assert_eq!(code(&call(&daemon, "MaelstromService.ListComponents", json!({ "limit": -1 })).await?), 1001);
     assert_eq!(
         code(&call(&daemon, "MaelstromService.ListComponents", json!({ "limit": 1001 })).await?),
         1001

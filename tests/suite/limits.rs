@@ -109,7 +109,11 @@ async fn waiting_clients_that_go_away_are_no_demand_any_more() -> Result<()> {
     daemon.put_route("gone-all", "gone", json!({ "pathPrefix": "/" })).await?;
     daemon.public().get("/counter").await?;
     let client = daemon.public();
-    let holder = tokio::spawn(async move { client.get("/sleep?ms=3000").await });
+    let holder = tokio::spawn(async move { client.get("/sleep?ms=8000").await });
+    wait::until("the holder's request", LONG, || async {
+        Ok((daemon.instances("gone").await?[0]["inFlight"] == 1).then_some(()))
+    })
+    .await?;
     let waiting = || async {
         let explained = daemon.rpc("MaelstromService.ExplainComponent", json!({ "name": "gone" })).await?;
         anyhow::Ok(explained["waiting"].as_i64().unwrap_or(-1))

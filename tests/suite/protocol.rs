@@ -70,7 +70,10 @@ async fn ambiguous_framing_is_refused_and_the_connection_closed() -> Result<()> 
                 .await?;
         ensure!(seen.starts_with("HTTP/1.1 400") || seen.starts_with("HTTP/1.0 400"), "{name}: {seen:?}");
         ensure!(closed, "{name}: the connection stays open");
-        ensure!(seen.matches("HTTP/1.").count() == 1, "{name}: a second answer: {seen}");
+        ensure!(
+            seen.lines().filter(|line| line.starts_with("HTTP/1.")).count() == 1,
+            "{name}: a second answer: {seen}"
+        );
     }
     Ok(())
 }

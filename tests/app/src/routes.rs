@@ -164,6 +164,9 @@ fn echo(head: &hyper::http::request::Parts, body: Incoming, guard: Guard) -> Res
     if let Ok(target) = HeaderValue::from_str(target) {
         headers.insert("x-echo-target", target);
     }
+    if let Ok(version) = HeaderValue::try_from(format!("{:?}", head.version)) {
+        headers.insert("x-echo-version", version);
+    }
     for (name, value) in &head.headers {
         if let Ok(name) = HeaderName::try_from(format!("x-echo-header-{name}")) {
             headers.append(name, value.clone());
