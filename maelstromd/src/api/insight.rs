@@ -63,6 +63,7 @@ impl Insight {
         };
         let target = self.control.target(&component.name).unwrap_or_default();
         let load = self.router.component(component.name.as_str()).map(|pool| pool.load(clock::now()));
+        let obstacle = self.control.obstacle(&component.name).map(|why| why.to_string());
         let here = self.node.explain(&component.name);
         let query = wire::ListEventsInput {
             component_name: Some(component.name.to_string()),
@@ -79,7 +80,7 @@ impl Insight {
             in_flight: load.as_ref().map_or(0, |load| i64::from(load.demand.in_flight)),
             waiting: load.as_ref().map_or(0, |load| i64::from(load.demand.waiting)),
             instances,
-            last_failure,
+            last_failure: obstacle.or(last_failure),
             next_try_at: next_try_at.map(WallTime::as_millis),
             events: self.journal.list(&query),
         })

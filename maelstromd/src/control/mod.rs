@@ -154,6 +154,11 @@ impl Control {
         Err(unplaceable.map_or(PlaceError::Contended, PlaceError::Unplaceable))
     }
 
+    /// Why instances of the component have no place, while they have none.
+    pub fn obstacle(&self, component: &ComponentName) -> Option<Unplaceable> {
+        self.memory.lock().components.get(component).and_then(|known| known.unplaceable.clone())
+    }
+
     /// How many instances the component should have now, and why. `None`: there is no such component.
     pub fn target(&self, component: &ComponentName) -> Option<Decided<u32>> {
         let now = clock::now();
