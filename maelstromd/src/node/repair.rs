@@ -34,25 +34,15 @@ pub(super) enum Strangers {
 pub(super) async fn run(context: Arc<Context>, mut strangers: Strangers) {
     let mut away = false;
     loop {
-        match repair(&context, strangers).await {
-            Ok(()) => {
-                strangers = Strangers::Remove;
-                if away {
-                    away = false;
-                    context.journal.record(Entry::new(Kind::Dependency, "the container engine is back"));
-                    engine_is_back(&context);
-                }
+        let repaired = repair(&context, strangers).await;
+        if repaired.is_ok() {
+            strangers = Strangers::Remove;
+            if away {
+                engine_is_back(&context);
             }
-            Err(error) if !away => {
-                away = true;
-                let entry = Entry::new(
-                    Kind::Dependency,
-                    "the container engine is away; what runs is kept in rotation",
-                );
-                context.journal.record(entry.because(error.to_string()));
-            }
-            Err(_) => {}
         }
+        // Told by the daemon, which asks the engine more often.
+        away = repaired.is_err();
         let period = context.clock.sleep_until(context.clock.now() + PERIOD);
         tokio::select! {
             () = context.repair.notified() => {}

@@ -28,7 +28,11 @@ async fn a_startstop_deploy_never_serves_with_fewer() {
     world.target(3);
     world.serving(3).await;
     world.engine.set_delays(slow());
-    world.configure([web(|web| web.version = 2)]);
+    world.engine.add_image("other");
+    world.configure([web(|web| {
+        web.version = 2;
+        docker(web).image = "other".into();
+    })]);
     world
         .pass(Duration::from_secs(10), |world| {
             assert!(world.count(State::Serving) >= 3, "{:?}", world.story());

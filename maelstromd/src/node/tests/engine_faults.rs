@@ -49,8 +49,6 @@ async fn instances_stay_in_rotation_while_the_engine_is_away() {
     world.engine.come_back();
     world.pass(Duration::from_secs(60), |_| {}).await;
     assert_eq!(world.ids(), ids);
-    let story = world.story();
-    assert!(story.contains("engine is away") && story.contains("engine is back"), "{story}");
 }
 
 #[tokio::test]

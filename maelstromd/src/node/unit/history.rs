@@ -7,7 +7,7 @@ use maelstrom_core::{
     time::{Moment, WallTime},
 };
 
-use super::Unit;
+use super::{Inner, Unit};
 use crate::node::failure::Failure;
 
 /// Instances are being replaced by those of another version or image.
@@ -107,15 +107,19 @@ impl Unit {
                 now
             }
         };
-        let earlier = inner.instances.iter().filter(|instance| instance.since <= known_since);
-        let other = earlier.filter(|i| i.container().is_some_and(|c| c.image_id != id));
+        // What another version named is outdated anyway.
+        let Inner { instances, component, .. } = &*inner;
+        let candidates =
+            instances.iter().filter(|i| i.since <= known_since && i.is_current(component.as_ref()));
+        let other = candidates.filter(|i| i.container().is_some_and(|c| c.image_id != id));
         other.filter(|instance| instance.set_stale()).count()
     }
 
     /// An instance was made from another image than one beside it.
     pub(in crate::node) fn has_other_image(&self, image_id: &str) -> bool {
         let inner = self.inner.lock();
-        inner.instances.iter().filter_map(|i| i.container()).any(|c| c.image_id != image_id)
+        let same = inner.instances.iter().filter(|i| i.is_current(inner.component.as_ref()));
+        same.filter_map(|i| i.container()).any(|c| c.image_id != image_id)
     }
 
     /// Compares what runs with what should; tells when a rollout begins and ends.
