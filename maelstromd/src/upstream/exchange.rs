@@ -156,8 +156,11 @@ where
         self.sending.is_held()
     }
 
-    /// Sends on; ready when there is nothing more to send, or the container takes no more.
+    /// Sends on after the answer has come; ready when there is nothing more to send, or the container takes
+    /// no more. The connection carries nothing after that: a server that answers before it has read the
+    /// request often closes behind its answer without saying so.
     pub fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.keep_alive = false;
         while self.send_failed.is_none() && !self.sending.is_complete() {
             match ready!(self.sending.poll(cx, &mut self.connection.stream)) {
                 Ok(()) => {}

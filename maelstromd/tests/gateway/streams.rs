@@ -279,25 +279,28 @@ async fn stopping_lets_finish_what_is_under_way_and_takes_nothing_new() {
 /// The defect this prevents: the connection closes behind an answer that said nothing of it, and the next
 /// request on it is lost.
 #[tokio::test]
-async fn an_answer_before_the_end_of_a_small_body_keeps_the_connection() {
+async fn an_answer_before_the_end_of_a_small_body_keeps_the_clients_connection() {
     let backend = Backend::start(|mut connection| async move {
-        connection.head().await;
-        connection.send(&crate::backend::ok("early")).await;
-        connection.exactly(4).await;
-        connection.request().await;
-        connection.send(&crate::backend::ok("next")).await;
+        let head = connection.head().await.unwrap_or_default();
+        connection.send(&crate::backend::ok("answer")).await;
+        // Like many servers: behind an answer to a body that it did not read it closes.
+        if head.starts_with("GET") {
+            connection.closed().await;
+        }
     })
     .await;
     let world = World::new().await;
     world.web(backend.address).await;
     let mut client = Raw::connect(world.public).await;
-    client.send("POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 4\r\n\r\n").await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    client.send("late").await;
-    let answer = client.response().await;
-    assert!(answer.ends_with("early") && !answer.contains("close"), "{answer}");
+    for _ in 0..20 {
+        client.send("POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 4\r\n\r\n").await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        client.send("late").await;
+        let answer = client.response().await;
+        assert!(answer.ends_with("answer") && !answer.contains("close"), "{answer}");
+    }
     client.send("GET / HTTP/1.1\r\nHost: web\r\n\r\n").await;
-    assert!(client.response().await.ends_with("next"));
+    assert!(client.response().await.ends_with("answer"));
 }
 
 #[tokio::test]
