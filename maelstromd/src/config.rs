@@ -98,7 +98,7 @@ fn as_text(value: &Value) -> String {
     match value {
         Value::String(_, text) => text.clone(),
         Value::Bool(_, flag) => flag.to_string(),
-        other => other.to_i128().map_or_else(|| format!("{other:?}"), |number| number.to_string()),
+        other => other.to_u128().map_or_else(String::new, |number| number.to_string()),
     }
 }
 

@@ -12,56 +12,39 @@
 //! Requests that come before the last run's containers are taken over wait for them like any others.
 
 mod engine;
+mod ground;
 pub mod identity;
 mod listeners;
 mod machine;
 mod notify;
+mod parts;
 mod routing;
 mod shutdown;
 mod signals;
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{io, sync::Arc};
 
-use maelstrom_core::{
-    journal::Kind,
-    names::{NodeId, Role},
-    ports::{
-        clock::Clock,
-        engine::ContainerEngine,
-        store::{Store, StoreError},
-    },
-    rpc::Registry,
-};
+use maelstrom_core::{journal::Kind, ports::store::StoreError};
 
 pub use machine::raise_open_files;
 pub use signals::Order;
 
 use self::{
+    ground::Ground,
     identity::IdentityError,
     listeners::{Inherited, ListenError, Listener, Side},
-    routing::Routing,
+    parts::Parts,
     signals::Signals,
 };
 use crate::{
-    api::{self, Insight, MaelstromService, NodeService},
-    clock::SystemClock,
-    cluster::{ConfigurationCache, Roles, RolesSettings},
-    config::{Settings, StoreSetting},
-    control::{Control, Targets as _},
-    docker::DockerEngine,
-    events::cron::{self, Cron, CronCounts},
-    gateway::{Gateway, GatewaySettings},
-    images::{PruneSettings, Pruner, Pulls},
+    cluster::Roles,
+    config::Settings,
+    gateway::Gateway,
     journal::{Entry, Journal},
-    logs::{self, InstanceLogs},
-    node::{HttpChecker, LocalPermits, Node, NodeParts, NodeSettings},
-    router::Router,
-    store::sqlite::SqliteStore,
+    logs,
+    node::Node,
     tasks::Tasks,
 };
-
-/// What this node acts in: all that a node alone has to do.
-const ROLES: [&str; 3] = ["autoscale", cron::ROLE, "placement"];
 
 /// Why the daemon can't start.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +61,13 @@ pub enum StartError {
     System { what: &'static str, source: std::io::Error },
 }
 
+impl StartError {
+    /// Whether it is the configuration that asks for what can't be.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::NoSuchStore { .. })
+    }
+}
+
 /// A running daemon.
 pub struct Daemon {
     settings: Settings,
@@ -85,7 +75,8 @@ pub struct Daemon {
     node: Arc<Node>,
     gateway: Arc<Gateway>,
     roles: Arc<Roles>,
-    listeners: Vec<Listener>,
+    /// Public and private.
+    listeners: [Listener; 2],
     signals: Signals,
     /// Each stops on its own, in the order of [`shutdown`].
     public: Tasks,
@@ -98,6 +89,7 @@ pub struct Daemon {
 /// What outlives the daemon.
 pub struct Ended {
     pub order: Order,
+    /// For the program that this process becomes; empty when it ends.
     listeners: Vec<Listener>,
 }
 
@@ -106,160 +98,68 @@ pub struct Ended {
 impl Daemon {
     /// Opens everything and starts to serve.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        let system = |what| move |source| StartError::System { what, source };
-        let signals = Signals::listen().map_err(system("signals"))?;
-        let inherited = Inherited::read(|name| std::env::var(name).ok(), std::process::id());
-        let public = Listener::open(Side::Public, settings.public_address, settings.public_port, &inherited)?;
-        let private =
-            Listener::open(Side::Private, settings.private_address, settings.private_port, &inherited)?;
-        let public_at = public.address().map_err(system("the public socket's address"))?;
-        let private_at = private.address().map_err(system("the private socket's address"))?;
-
-        let path = match &settings.store {
-            StoreSetting::Sqlite(path) => path.clone(),
-            StoreSetting::DynamoDb(table) => return Err(StartError::NoSuchStore { table: table.clone() }),
-        };
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path).await?);
-        let id = node_id(&settings, &path)?;
-        let journal = Arc::new(Journal::new(id.clone()));
-        let configuration = ConfigurationCache::load(store.clone(), journal.clone()).await?;
-
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let docker = DockerEngine::new(None);
-        let private_url = private_url(&settings, &docker, private_at).await;
-        let engine: Arc<dyn ContainerEngine> = Arc::new(docker);
-        let router = Router::new(journal.clone());
-        let routing = Routing::new(configuration.clone(), router.clone());
-        let pulls = Pulls::new(engine.clone(), journal.clone(), clock.clone());
-        let total_memory_mib = settings.total_memory.unwrap_or_else(machine::memory_mib);
-        let node = Node::new(
-            id.clone(),
-            NodeParts {
-                engine: engine.clone(),
-                images: Arc::new(pulls.clone()),
-                checker: Arc::new(HttpChecker),
-                permits: Arc::new(LocalPermits::default()),
-                router: router.clone(),
-                journal: journal.clone(),
-                clock: clock.clone(),
-            },
-            NodeSettings {
-                total_memory_mib,
-                private_url: private_url.clone(),
-                peer_url: private_url.clone(),
-                parallel_starts: machine::cpus(),
-            },
-        );
-        let run = ulid::Ulid::generate().to_string();
-        let roles = Roles::new(
-            store.clone(),
-            journal.clone(),
-            clock.clone(),
-            RolesSettings::new(id.clone(), run.clone(), private_url.clone()),
-            ROLES.map(Role::new).to_vec(),
-        );
-        if let Err(error) = roles.acquire().await {
+        let signals = Signals::listen().map_err(|source| StartError::System { what: "signals", source })?;
+        let listeners = open_listeners(&settings)?;
+        let ground = Ground::open(&settings).await?;
+        let sockets = |source| StartError::System { what: "its listening sockets", source };
+        let [public, private] = &listeners;
+        let (public_at, private_at) =
+            (public.address().map_err(sockets)?, private.address().map_err(sockets)?);
+        let private_tasks = Tasks::new();
+        let parts = Parts::build(&settings, &ground, private_at, private_tasks.token()).await;
+        if let Err(error) = parts.roles.acquire().await {
             tracing::warn!(%error, "roles can't be taken yet; trying on");
         }
-        let control = Control::new(router.clone(), node.clone(), journal.clone());
-        let container_logs = InstanceLogs {
-            node: id.clone(),
-            engine: engine.clone(),
-            clock: clock.clone(),
-            changes: node.changes(),
-        };
-
-        let maelstrom = Arc::new(MaelstromService {
-            node: id.clone(),
-            configuration: configuration.clone(),
-            clock: clock.clone(),
-            put_in_place: {
-                let routing = routing.clone();
-                Arc::new(move || routing.put_in_place())
-            },
-        });
-        let nodes = Arc::new(NodeService {
-            id: id.clone(),
-            node: node.clone(),
-            control: control.clone(),
-            configuration: configuration.clone(),
-        });
-        let insight = Arc::new(Insight {
-            id: id.clone(),
-            configuration: configuration.clone(),
-            journal: journal.clone(),
-            node: node.clone(),
-            control: control.clone(),
-            router: router.clone(),
-        });
-        let private_tasks = Tasks::new();
-        let registry = insight.register(nodes.register(maelstrom.register(Registry::new())));
-        let metrics = {
-            let router = router.clone();
-            Arc::new(move || crate::gateway::encode_metrics(&router))
-        };
-        let management =
-            api::routes(registry, Arc::new(container_logs.clone()), metrics, private_tasks.token().clone());
-        let gateway = Gateway::new(router.clone(), management, gateway_settings(&settings));
-
-        let cron = Arc::new(Cron {
-            store,
-            configuration: configuration.clone(),
-            roles: roles.clone(),
-            dispatch: gateway.clone(),
-            journal: journal.clone(),
-            clock: clock.clone(),
-            claimant: run,
-            counts: CronCounts::default(),
-        });
+        let entry = Entry::new(
+            Kind::Node,
+            format!("serves the public at {public_at}, containers and maelctl at {private_at}"),
+        )
+        .data("version", env!("CARGO_PKG_VERSION"))
+        .data("store", ground.path.display().to_string())
+        .data("private_url", parts.private_url.as_str())
+        .data("memory_mib", parts.total_memory_mib);
 
         let daemon = Self {
-            journal: journal.clone(),
-            node: node.clone(),
-            gateway: gateway.clone(),
-            roles: roles.clone(),
-            listeners: vec![public, private],
+            settings,
+            journal: ground.journal.clone(),
+            node: parts.node.clone(),
+            gateway: parts.gateway.clone(),
+            roles: parts.roles.clone(),
+            listeners,
             signals,
             public: Tasks::new(),
             private: private_tasks,
             events: Tasks::new(),
             work: Tasks::new(),
             base: Tasks::new(),
-            settings,
         };
-        let Self { base, work, events, settings, .. } = &daemon;
-        base.spawn("configuration", configuration.clone().run(base.token().clone()));
-        base.spawn("routing", routing.run(base.token().clone()));
-        base.spawn_cancellable("engine watch", engine::watch(engine.clone(), journal.clone()));
-        base.spawn_cancellable("container logs", logs::forward(container_logs));
-        base.spawn("roles", roles.run(base.token().clone()));
-        events.spawn("cron", cron.run(events.token().clone()));
-        work.spawn("node", node.run(configuration.subscribe(), work.token().clone()));
-        work.spawn("control", control.run(work.token().clone()));
-        work.spawn_cancellable("image pulls", pulls.run(configuration.subscribe(), work.child()));
-        let pruner = Pruner {
-            node: id.clone(),
-            engine,
-            journal: journal.clone(),
-            clock,
-            settings: prune_settings(settings),
-        };
-        work.spawn_cancellable("pruning", pruner.run(configuration.subscribe()));
-        daemon.serve().map_err(system("its listening sockets"))?;
-
-        let message = format!("serves the public at {public_at}, containers and maelctl at {private_at}");
-        let entry = Entry::new(Kind::Node, message)
-            .data("version", env!("CARGO_PKG_VERSION"))
-            .data("store", path.display().to_string())
-            .data("private_url", private_url)
-            .data("memory_mib", total_memory_mib);
-        journal.record(entry);
+        daemon.launch(ground, parts);
+        daemon.serve().map_err(sockets)?;
+        daemon.journal.record(entry);
         notify::ready(&format!("serving {public_at}"));
         Ok(daemon)
     }
 
-    fn serve(&self) -> std::io::Result<()> {
-        let [public, private] = self.listeners.as_slice() else { return Ok(()) };
+    /// Sets the loops going.
+    fn launch(&self, ground: Ground, parts: Parts) {
+        let Ground { configuration, journal, .. } = ground;
+        let Parts { engine, routing, pulls, pruner, logs, node, control, roles, cron, .. } = parts;
+        let Self { base, work, events, .. } = self;
+        base.spawn("configuration", configuration.clone().run(base.token().clone()));
+        base.spawn("routing", routing.run(base.token().clone()));
+        base.spawn("roles", roles.run(base.token().clone()));
+        base.spawn_cancellable("engine watch", engine::watch(engine, journal));
+        base.spawn_cancellable("container logs", logs::forward(logs));
+        events.spawn("cron", cron.run(events.token().clone()));
+        work.spawn("node", node.run(configuration.subscribe(), work.token().clone()));
+        work.spawn("control", control.run(work.token().clone()));
+        work.spawn_cancellable("image pulls", pulls.run(configuration.subscribe(), work.child()));
+        work.spawn_cancellable("pruning", pruner.run(configuration.subscribe()));
+    }
+
+    /// Opens the doors.
+    fn serve(&self) -> io::Result<()> {
+        let [public, private] = &self.listeners;
         let (public, private) = (public.accepting()?, private.accepting()?);
         let gateway = self.gateway.clone();
         self.public.spawn("public gateway", gateway.serve_public(public, self.public.token().clone()));
@@ -269,40 +169,11 @@ impl Daemon {
     }
 }
 
-fn node_id(settings: &Settings, store: &Path) -> Result<NodeId, IdentityError> {
-    match &settings.node_id {
-        Some(name) => Ok(NodeId::new(name.as_str())),
-        None => identity::node_id(store),
-    }
-}
-
-async fn private_url(settings: &Settings, docker: &DockerEngine, private: SocketAddr) -> String {
-    match &settings.private_url {
-        Some(url) => url.trim_end_matches('/').to_owned(),
-        None => {
-            let address = engine::address_for_containers(docker).await;
-            format!("http://{}", SocketAddr::new(address, private.port()))
-        }
-    }
-}
-
-fn gateway_settings(settings: &Settings) -> GatewaySettings {
-    let defaults = GatewaySettings::default();
-    GatewaySettings {
-        read_timeout: settings.http_read_timeout,
-        write_timeout: settings.http_write_timeout,
-        idle_timeout: settings.http_idle_timeout,
-        drain: settings.drain,
-        tunnel_drain: settings.drain_streams,
-        max_connections: machine::max_connections(defaults.max_connections),
-        ..defaults
-    }
-}
-
-fn prune_settings(settings: &Settings) -> PruneSettings {
-    PruneSettings {
-        every: settings.docker_prune,
-        unregistered: settings.docker_prune_unreg_images,
-        keep: settings.docker_prune_unreg_keep.clone(),
-    }
+fn open_listeners(settings: &Settings) -> Result<[Listener; 2], ListenError> {
+    let inherited = Inherited::read(|name| std::env::var(name).ok(), std::process::id());
+    let Settings { public_address, public_port, private_address, private_port, .. } = *settings;
+    Ok([
+        Listener::open(Side::Public, public_address, public_port, &inherited)?,
+        Listener::open(Side::Private, private_address, private_port, &inherited)?,
+    ])
 }

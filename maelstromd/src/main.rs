@@ -69,7 +69,7 @@ fn serve(settings: Settings) -> ExitCode {
     match (ended, program) {
         (Err(error), _) => {
             tracing::error!("can't start: {error}");
-            ExitCode::FAILURE
+            if error.is_configuration() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
         }
         (Ok(ended), Ok(program)) if ended.order == Order::Restart => {
             let error = ended.restart(&program);

@@ -120,6 +120,20 @@ fn empty_stands_for_unset_where_that_means_something() {
 }
 
 #[test]
+fn values_are_printed_as_they_are_written() {
+    let loaded = load(&environment(&[("MAEL_PUBLIC_PORT", "0"), ("MAEL_KEEP_CONTAINERS", "yes")])).unwrap();
+    let text = describe(&loaded.effective);
+    let line = |name: &str| -> Vec<&str> {
+        text.lines().find(|line| line.starts_with(name)).unwrap().split_whitespace().skip(1).collect()
+    };
+    assert_eq!(line("MAEL_PUBLIC_PORT"), ["0", "environment"]);
+    assert_eq!(line("MAEL_PRIVATE_PORT"), ["8374", "default"]);
+    assert_eq!(line("MAEL_KEEP_CONTAINERS"), ["true", "environment"]);
+    assert_eq!(line("MAEL_STORE"), ["sqlite:maelstrom.db", "default"]);
+    assert_eq!(line("MAEL_NODE_ID"), ["(unset)", "default"]);
+}
+
+#[test]
 fn secrets_are_hidden() {
     let loaded = load(&environment(&[("MAEL_TERMINATE_COMMAND", "curl -H token:hunter2")])).unwrap();
     let text = describe(&loaded.effective);

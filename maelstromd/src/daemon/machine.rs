@@ -9,6 +9,9 @@ const OTHER_FILES: u64 = 256;
 /// A client's connection, the one to its instance, and room for tunnels.
 const FILES_PER_CONNECTION: u64 = 3;
 
+/// Fewer clients at a time than this is less than people expect.
+const FEW_CONNECTIONS: usize = 1_000;
+
 /// Allows this process as many open files as the system lets it have.
 pub fn raise_open_files() {
     let now = getrlimit(Resource::Nofile);
@@ -22,7 +25,7 @@ pub(super) fn max_connections(wanted: usize) -> usize {
     let Some(files) = getrlimit(Resource::Nofile).current else { return wanted };
     let room = files.saturating_sub(OTHER_FILES) / FILES_PER_CONNECTION;
     let room = usize::try_from(room).unwrap_or(usize::MAX).max(16);
-    if room < wanted {
+    if room < FEW_CONNECTIONS {
         tracing::warn!(
             files,
             connections = room,

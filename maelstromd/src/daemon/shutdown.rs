@@ -79,7 +79,7 @@ impl Daemon {
         step("roles", give_back(&roles)).await;
         // Closed here unless they are handed on: who connects to a socket that nobody reads waits in vain.
         let kept: Vec<Listener> = match order {
-            Order::Restart => listeners,
+            Order::Restart => listeners.into(),
             Order::Stop => {
                 drop(listeners);
                 Vec::new()
