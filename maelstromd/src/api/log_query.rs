@@ -1,12 +1,14 @@
 //! What a client of `GET /_mael/logs` asks for.
 //!
-//! `components`: names, `*` at either end stands for anything, comma between; none: all.
+//! `components`: names, `*` stands for anything, comma between; none: all.
 //! `since`: a duration as Go writes it (`90s`, `1h30m`), default 1m. `tail`: past lines per instance at
 //! most. `follow=false` ends the stream at its present end.
 
 use std::time::Duration;
 
 use maelstrom_core::names::ComponentName;
+
+use crate::glob;
 
 /// What the original showed when not told otherwise.
 const DEFAULT_SINCE: Duration = Duration::from_secs(60);
@@ -16,18 +18,11 @@ const MAX_PATTERNS: usize = 100;
 /// A checked request for logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogRequest {
-    patterns: Vec<Pattern>,
+    patterns: Vec<String>,
     pub since: Duration,
     /// `None`: all lines since then.
     pub tail: Option<u32>,
     pub follow: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Pattern {
-    text: String,
-    open_start: bool,
-    open_end: bool,
 }
 
 // === impl LogRequest ===
@@ -72,29 +67,13 @@ impl LogRequest {
 
     /// Whether the lines of this component were asked for.
     pub fn wants(&self, component: &ComponentName) -> bool {
-        self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches(component.as_str()))
+        self.patterns.is_empty()
+            || self.patterns.iter().any(|pattern| glob::matches(pattern, component.as_str()))
     }
 }
 
-fn patterns(list: &str) -> impl Iterator<Item = Pattern> + '_ {
-    list.split(',').map(str::trim).filter(|text| !text.is_empty()).map(|text| {
-        let lower = text.to_ascii_lowercase();
-        let (open_start, open_end) = (lower.starts_with('*'), lower.ends_with('*'));
-        Pattern { text: lower.trim_matches('*').to_owned(), open_start, open_end }
-    })
-}
-
-// === impl Pattern ===
-
-impl Pattern {
-    fn matches(&self, name: &str) -> bool {
-        match (self.open_start, self.open_end) {
-            (false, false) => name == self.text,
-            (true, false) => name.ends_with(&self.text),
-            (false, true) => name.starts_with(&self.text),
-            (true, true) => name.contains(&self.text),
-        }
-    }
+fn patterns(list: &str) -> impl Iterator<Item = String> + '_ {
+    list.split(',').map(str::trim).filter(|text| !text.is_empty()).map(str::to_ascii_lowercase)
 }
 
 /// A Go duration: numbers with a unit each, biggest sensible total a century. Negative ones make no sense

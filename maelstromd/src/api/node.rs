@@ -186,3 +186,6 @@ impl NodeService {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,260 @@
+//! The node's methods and those that explain it on raw JSON, on an engine in memory.
+
+use std::net::SocketAddr;
+
+use maelstrom_core::{
+    component::DockerSpec,
+    decide::health::Probe,
+    ports::{BoxFuture, clock::Clock, engine::EngineResult},
+    testing::{engine::FakeEngine, store::MemoryStore},
+};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    api::{Insight, MaelstromService},
+    clock::SystemClock,
+    journal::Journal,
+    node::{Checker, Images, LocalPermits, NodeParts, NodeSettings, Occasion},
+    router::Router,
+    tasks::Tasks,
+};
+
+/// Every check passes, every image is there.
+struct Fine;
+
+impl Checker for Fine {
+    fn check(&self, _: SocketAddr, _: &DockerSpec, _: Duration) -> BoxFuture<'static, Probe> {
+        Box::pin(async { Probe::Passed })
+    }
+
+    fn accepts(&self, _: SocketAddr, _: Duration) -> BoxFuture<'static, Probe> {
+        Box::pin(async { Probe::Passed })
+    }
+}
+
+impl Images for Fine {
+    fn ensure(&self, _: &DockerSpec, _: Occasion) -> BoxFuture<'static, EngineResult<()>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+struct World {
+    registry: Registry,
+    router: Arc<Router>,
+    configuration: Arc<ConfigurationCache>,
+    tasks: Tasks,
+}
+
+impl World {
+    /// A node that runs; nothing scales it but what a test asks for.
+    async fn new() -> Self {
+        let id = NodeId::new("n1");
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let journal = Arc::new(Journal::new(id.clone()));
+        let configuration =
+            ConfigurationCache::load(Arc::new(MemoryStore::new()), journal.clone()).await.unwrap();
+        let router = Router::new(journal.clone());
+        let engine = FakeEngine::new(clock.clone());
+        engine.add_image("i:1");
+        let parts = NodeParts {
+            engine: Arc::new(engine),
+            images: Arc::new(Fine),
+            checker: Arc::new(Fine),
+            permits: Arc::new(LocalPermits::default()),
+            router: router.clone(),
+            journal: journal.clone(),
+            clock: clock.clone(),
+        };
+        let settings = NodeSettings {
+            total_memory_mib: 1_000,
+            private_url: "http://10.0.0.1:8374".into(),
+            peer_url: "http://10.0.0.1:8374".into(),
+            parallel_starts: 2,
+        };
+        let node = Node::new(id.clone(), parts, settings);
+        let control = Control::new(router.clone(), node.clone(), journal.clone());
+        let (in_place, routed) = (configuration.clone(), router.clone());
+        let maelstrom = Arc::new(MaelstromService {
+            node: id.clone(),
+            configuration: configuration.clone(),
+            clock,
+            put_in_place: Arc::new(move || routed.configure(&in_place.current())),
+        });
+        let insight = Arc::new(Insight {
+            id: id.clone(),
+            configuration: configuration.clone(),
+            journal,
+            node: node.clone(),
+            control: control.clone(),
+            router: router.clone(),
+        });
+        let service =
+            Arc::new(NodeService { id, node: node.clone(), control, configuration: configuration.clone() });
+        let registry = insight.register(service.register(maelstrom.register(Registry::new())));
+        let tasks = Tasks::new();
+        tasks.spawn("node", node.run(configuration.subscribe(), tasks.token().clone()));
+        let world = Self { registry, router, configuration, tasks };
+        let web = json!({"component": {"name": "web", "maxConcurrency": 1,
+            "docker": {"image": "i:1", "reserveMemoryMiB": 100}}});
+        world.result("MaelstromService.PutComponent", web).await;
+        world
+    }
+
+    async fn call(&self, method: &str, params: Value) -> Value {
+        let request = json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": [params]});
+        let answer = self.registry.handle(request.to_string().as_bytes()).await.unwrap();
+        serde_json::from_slice(&answer).unwrap()
+    }
+
+    async fn result(&self, method: &str, params: Value) -> Value {
+        let answer = self.call(method, params).await;
+        assert!(answer.get("error").is_none(), "{answer}");
+        answer["result"].clone()
+    }
+
+    async fn status(&self) -> Value {
+        self.result("NodeService.GetStatus", json!({})).await["status"].clone()
+    }
+
+    async fn stop(self) {
+        self.tasks.stop(Duration::from_secs(30)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_status_has_every_field_of_the_contract() {
+    let world = World::new().await;
+    let status = world.status().await;
+    for field in ["startedAt", "observedAt", "version", "totalMemoryMiB", "freeMemoryMiB", "numCPUs"] {
+        assert!(status[field].is_i64(), "{field}: {status}");
+    }
+    for field in ["loadAvg1m", "loadAvg5m", "loadAvg15m"] {
+        assert!(status[field].is_f64(), "{field}: {status}");
+    }
+    assert_eq!((&status["nodeId"], &status["runningComponents"]), (&json!("n1"), &json!([])));
+    assert_eq!(status["peerUrl"], "http://10.0.0.1:8374");
+    let all = world.result("NodeService.ListNodeStatus", json!({"forceRefresh": true})).await;
+    assert_eq!((&all["respondingNodeId"], &all["nodes"][0]["nodeId"]), (&json!("n1"), &json!("n1")));
+    let told = world.result("NodeService.StatusChanged", json!({"nodeId": "n2", "exiting": false})).await;
+    assert_eq!(told, json!({"nodeId": "n1"}));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn targets_are_taken_at_the_current_version_only() {
+    let world = World::new().await;
+    let ask = |version: i64, count: i64| {
+        json!({"clientNodeId": "n2", "targetVersion": version, "block": true, "returnStatus": true,
+            "targetCounts": [{"componentName": "web", "requiredMemoryMiB": 100, "targetCount": count},
+                {"componentName": "gone", "requiredMemoryMiB": 1, "targetCount": 1}]})
+    };
+    let version = world.status().await["version"].as_i64().unwrap();
+    let stale = world.result("NodeService.StartStopComponents", ask(version + 1, 2)).await;
+    assert_eq!((&stale["targetVersionMismatch"], &stale["started"]), (&json!(true), &json!([])));
+    assert_eq!(stale["targetStatus"]["version"], version);
+
+    let done = world.result("NodeService.StartStopComponents", ask(version, 2)).await;
+    assert_eq!(done["targetVersionMismatch"], false);
+    assert_eq!(done["started"], json!([{"componentName": "web", "delta": 2, "requiredMemoryMiB": 100}]));
+    assert_eq!(done["stopped"], json!([]));
+    assert_eq!(done["errors"][0]["componentDelta"]["componentName"], "gone");
+    assert_eq!(done["errors"].as_array().unwrap().len(), 1, "{done}");
+    // Blocked until they serve.
+    let running = done["targetStatus"]["runningComponents"].as_array().unwrap();
+    assert_eq!(running.len(), 2);
+    for instance in running {
+        assert_eq!((&instance["status"], &instance["componentVersion"]), (&json!("active"), &json!(1)));
+        assert_eq!((&instance["lastRequestTime"], &instance["totalRequests"]), (&json!(0), &json!(0)));
+        assert_eq!((&instance["maxConcurrency"], &instance["memoryReservedMiB"]), (&json!(1), &json!(100)));
+        assert!(instance["activity"].is_array() && instance["startTime"].is_i64());
+    }
+    assert_eq!(done["targetStatus"]["freeMemoryMiB"], 800);
+
+    let version = world.status().await["version"].as_i64().unwrap();
+    let less = world.result("NodeService.StartStopComponents", ask(version, 1)).await;
+    assert_eq!(less["stopped"], json!([{"componentName": "web", "delta": -1, "requiredMemoryMiB": 100}]));
+    let missing = json!({"component": {"name": "missing", "docker": {"image": "nobody/has:it"}}});
+    world.result("MaelstromService.PutComponent", missing).await;
+    let version = world.status().await["version"].as_i64().unwrap();
+    let start = json!({"clientNodeId": "n2", "targetVersion": version, "block": true,
+        "targetCounts": [{"componentName": "missing", "requiredMemoryMiB": 1, "targetCount": 1}]});
+    let failed = world.result("NodeService.StartStopComponents", start).await;
+    assert!(failed["errors"][0]["error"].as_str().unwrap().contains("nobody/has:it"), "{failed}");
+    let bad = world.call("NodeService.StartStopComponents", ask(version, -1)).await;
+    assert_eq!((&bad["error"]["code"], &bad["id"]), (&json!(1001), &json!(7)));
+    assert_eq!(bad["error"]["data"][0]["field"], "targetCounts[0].targetCount");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn placing_starts_what_nobody_asked_for_yet() {
+    let world = World::new().await;
+    let placed = world.result("NodeService.PlaceComponent", json!({"componentName": "WEB"})).await;
+    assert_eq!((&placed["componentName"], &placed["node"]["nodeId"]), (&json!("web"), &json!("n1")));
+    let gone = world.call("NodeService.PlaceComponent", json!({"componentName": "gone"})).await;
+    assert_eq!(gone["error"]["code"], 1003);
+    let large = json!({"component": {"name": "large", "docker": {"image": "i", "reserveMemoryMiB": 2_000}}});
+    world.result("MaelstromService.PutComponent", large).await;
+    let unplaced = world.call("NodeService.PlaceComponent", json!({"componentName": "large"})).await;
+    let message = unplaced["error"]["message"].as_str().unwrap();
+    assert_eq!(unplaced["error"]["code"], -32000);
+    assert!(
+        message.contains("2000") && message.contains("1000"),
+        "says what was asked and what there is: {message}"
+    );
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn outside_a_cloud_no_lifecycle_hook_ends_a_node() {
+    let world = World::new().await;
+    let hook = json!({"QueueUrl": "q", "MessageReceiptHandle": "h", "AutoScalingGroupName": "g",
+        "InstanceId": "i-1", "LifecycleActionToken": "t", "LifecycleHookName": "n"});
+    for params in [json!({}), json!({"awsLifecycleHook": hook})] {
+        let ended = world.result("NodeService.TerminateNode", params).await;
+        assert_eq!(ended, json!({"acceptedMessage": false, "nodeId": "n1"}));
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_component_is_explained_with_its_events() {
+    let world = World::new().await;
+    let why = world.result("MaelstromService.ExplainComponent", json!({"name": "Web"})).await;
+    assert_eq!((&why["componentName"], &why["componentVersion"]), (&json!("web"), &json!(1)));
+    assert_eq!(
+        (&why["targetInstances"], &why["inFlight"], &why["waiting"]),
+        (&json!(0), &json!(0), &json!(0))
+    );
+    assert!(!why["targetReasons"].as_array().unwrap().is_empty(), "{why}");
+    assert_eq!(why["events"][0]["kind"], "configuration");
+    let gone = world.call("MaelstromService.ExplainComponent", json!({"name": "gone"})).await;
+    assert_eq!(gone["error"]["code"], 1003);
+    let events =
+        world.result("MaelstromService.ListEvents", json!({"componentName": "WEB", "limit": 1})).await;
+    assert_eq!(events["events"].as_array().unwrap().len(), 1);
+    let bad = world.call("MaelstromService.ListEvents", json!({"limit": 0})).await;
+    assert_eq!(bad["error"]["code"], 1001);
+    let version = world.result("MaelstromService.GetVersion", json!({})).await;
+    assert_eq!((&version["nodeId"], version["version"].is_string()), (&json!("n1"), true));
+    assert_eq!(world.configuration.current().components.len(), world.router.pools().len());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn every_method_of_the_contract_is_there() {
+    let world = World::new().await;
+    let own: Vec<&str> =
+        world.registry.methods().into_iter().filter(|name| name.starts_with("NodeService.")).collect();
+    let names = [
+        "GetStatus",
+        "ListNodeStatus",
+        "PlaceComponent",
+        "StartStopComponents",
+        "StatusChanged",
+        "TerminateNode",
+    ];
+    assert_eq!(own, names.map(|name| format!("NodeService.{name}")));
+    world.stop().await;
+}
