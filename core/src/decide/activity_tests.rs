@@ -1,3 +1,5 @@
+//! Activity over windows and buckets, as tables and properties.
+
 use std::time::Duration;
 
 use proptest::prelude::*;

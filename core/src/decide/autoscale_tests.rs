@@ -1,3 +1,5 @@
+//! How many instances are wanted, as tables and properties.
+
 use std::num::NonZeroU32;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Where instances go, as tables and properties.
+
 use proptest::prelude::*;
 
 use super::*;

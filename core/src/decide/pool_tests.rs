@@ -1,3 +1,5 @@
+//! One component's slots and waiters, as tables and properties.
+
 use std::collections::{HashMap, VecDeque};
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Which event source a request matches, as tables and properties.
+
 use proptest::prelude::*;
 
 use super::*;

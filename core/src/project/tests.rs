@@ -1,3 +1,5 @@
+//! What putting and removing projects changes.
+
 use serde_json::{Value, json};
 
 use super::*;

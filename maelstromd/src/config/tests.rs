@@ -1,3 +1,5 @@
+//! Layers, bad values and what is printed; the table of settings against the README.
+
 use super::*;
 use std::io::Write as _;
 

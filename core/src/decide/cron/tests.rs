@@ -1,3 +1,5 @@
+//! When rules are due, clock changes included.
+
 use std::{collections::BTreeSet, str::FromStr};
 
 use chrono::{NaiveDateTime, TimeZone, Timelike};

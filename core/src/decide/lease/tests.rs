@@ -1,3 +1,5 @@
+//! Holder and contender, alone and in a simulated cluster.
+
 use super::*;
 use crate::time::WallTime;
 

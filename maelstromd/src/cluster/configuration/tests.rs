@@ -1,3 +1,5 @@
+//! The configuration in memory against a store that is away, late and changed by others.
+
 use maelstrom_core::{names::NodeId, testing::store::MemoryStore, wire};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Taking, keeping and giving back roles on a store in memory.
+
 use maelstrom_core::{testing::store::MemoryStore, wire::ListEventsInput};
 
 use super::*;

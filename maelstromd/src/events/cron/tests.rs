@@ -1,3 +1,5 @@
+//! Firing, claiming, skipping and catching up.
+
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};

@@ -1,3 +1,5 @@
+//! The SQLite store on real files: conformance, faults, locks.
+
 use std::{os::unix::fs::PermissionsExt, process::Command, sync::Arc};
 
 use maelstrom_core::{ports::store::Entity, wire};

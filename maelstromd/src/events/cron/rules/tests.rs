@@ -1,3 +1,5 @@
+//! Which rules are due, running and skipped.
+
 use maelstrom_core::{event_source::EventSource, wire};
 
 use super::*;
