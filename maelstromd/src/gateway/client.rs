@@ -26,6 +26,8 @@ use super::scan::{Scanner, Verdict};
 const SPOILT: u8 = 0;
 /// The end of a head that is refused, for a parser that waits for one.
 const SPOILT_END: &[u8] = b"\0\r\n\r\n";
+/// A small answer is cheaper copied together and sent than described piece by piece to the kernel.
+const GATHERED_BYTES: usize = 1024;
 /// What a refused client had still under way is read and thrown away, so that closing doesn't reset the
 /// connection before the client has read why.
 const LINGER_BYTES: usize = 256 * 1024;
@@ -226,7 +228,18 @@ impl AsyncWrite for ClientStream {
         {
             return self.poll_write(cx, first);
         }
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let written = if length <= GATHERED_BYTES {
+            let mut gathered = [0; GATHERED_BYTES];
+            let mut end = 0;
+            for part in parts {
+                gathered[end..end + part.len()].copy_from_slice(part);
+                end += part.len();
+            }
+            Pin::new(&mut self.stream).poll_write(cx, &gathered[..length])
+        } else {
+            Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        };
         self.on_write(cx, written)
     }
 

@@ -109,7 +109,7 @@ impl Gateway {
         let client = Arc::new(client);
         let ended = if first[..] == *PREFACE {
             let stream = ClientStream::http2(stream, first, patience);
-            self.serve_http2(stream, &client, stop, idle).await
+            Box::pin(self.serve_http2(stream, &client, stop, idle)).await
         } else {
             let stream = ClientStream::http1(stream, first, patience);
             self.serve_http1(stream, &client, stop, idle).await

@@ -75,11 +75,14 @@ impl Gateway {
         connections: &Tasks,
         stop: &CancellationToken,
     ) {
-        let served = Arc::clone(self).serve_connection(stream, client, stop.clone());
-        connections.spawn("client connection", async move {
-            served.await;
+        let (gateway, stop) = (Arc::clone(self), stop.clone());
+        // Boxed here: each layer that a future is handed through by value holds it twice, and this memory
+        // is what an idle connection costs.
+        let served = Box::pin(async move {
+            gateway.serve_connection(stream, client, stop).await;
             drop(permit);
         });
+        connections.spawn("client connection", served);
     }
 }
 

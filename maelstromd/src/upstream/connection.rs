@@ -18,8 +18,12 @@ use tokio::{
 /// A container's address is one hop away on a bridge of this machine: three seconds cover a lost SYN and
 /// its first two repetitions.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// First read of an exchange: a head and a small body in one piece.
+/// First read on a connection of which nothing is known: a head and a small body in one piece.
 const FIRST_READ_BYTES: usize = 4 * 1024;
+/// The least that a read asks for: allocators have pieces of this size at hand.
+const LEAST_READ_BYTES: usize = 1_000;
+/// Heads differ by a few bytes from answer to answer; a read that just fits looks as if more had come.
+const SLACK_BYTES: usize = 256;
 
 /// A connection that is open as far as this side knows.
 #[derive(Debug)]
@@ -31,6 +35,8 @@ pub struct Connection {
     timer: Pin<Box<Sleep>>,
     /// Whether at least one exchange was completed on it.
     pub(super) used: bool,
+    /// What answers have come to, head and body: the next is likely to be as large.
+    expected: usize,
 }
 
 // === impl Connection ===
@@ -43,7 +49,7 @@ impl Connection {
             })??;
         stream.set_nodelay(true)?;
         let timer = Box::pin(tokio::time::sleep(CONNECT_TIMEOUT));
-        Ok(Box::new(Self { stream, input: BytesMut::new(), timer, used: false }))
+        Ok(Box::new(Self { stream, input: BytesMut::new(), timer, used: false, expected: FIRST_READ_BYTES }))
     }
 
     /// Whether an idle connection may carry another request: the container has neither closed it nor sent
@@ -69,9 +75,19 @@ impl Connection {
     /// Reads once into `input`, which is given room for `room` bytes if it has none. `Ok(0)`: closed.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
         if self.input.capacity() == self.input.len() {
-            self.input.reserve(room.max(FIRST_READ_BYTES));
+            self.input.reserve(room.max(LEAST_READ_BYTES));
         }
         tokio_util::io::poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input)
+    }
+
+    /// Room for an answer like those before.
+    pub(super) fn expected(&self) -> usize {
+        self.expected + SLACK_BYTES
+    }
+
+    /// An answer came to so much. Up at once, down slowly: a byte too little costs a system call.
+    pub(super) fn expect(&mut self, bytes: usize) {
+        self.expected = bytes.max(self.expected - self.expected / 8);
     }
 
     pub(super) fn set_timer(&mut self, at: Instant) {

@@ -301,8 +301,12 @@ where
     ) -> Poll<Result<Option<ResponseHead>, Failure>> {
         loop {
             if !self.connection.input.is_empty() {
+                let read = self.connection.input.len();
                 match head::parse(&mut self.connection.input, self.asked, headers)? {
-                    Parsed::Final(head) => return Poll::Ready(Ok(Some(self.begin_body(head)))),
+                    Parsed::Final(head) => {
+                        let head_bytes = read - self.connection.input.len();
+                        return Poll::Ready(Ok(Some(self.begin_body(head, head_bytes))));
+                    }
                     Parsed::Interim(status) => {
                         self.interim += 1;
                         if self.interim > MAX_INTERIM {
@@ -317,7 +321,7 @@ where
                     Parsed::Partial => {}
                 }
             }
-            match ready!(self.connection.poll_read(cx, 0)) {
+            match ready!(self.connection.poll_read(cx, self.connection.expected())) {
                 Ok(0) => return Poll::Ready(Err(self.closed(io::ErrorKind::UnexpectedEof.into()))),
                 Ok(_) => self.answered = true,
                 Err(error) => return Poll::Ready(Err(self.closed(error))),
@@ -325,8 +329,10 @@ where
         }
     }
 
-    fn begin_body(&mut self, mut head: ResponseHead) -> ResponseHead {
+    fn begin_body(&mut self, mut head: ResponseHead, head_bytes: usize) -> ResponseHead {
         self.decoder = std::mem::replace(&mut head.body, Decoder::Length(0));
+        let body = usize::try_from(self.decoder.expected()).unwrap_or(usize::MAX);
+        self.connection.expect(head_bytes + body.min(LARGE_READ_BYTES));
         self.keep_alive = head.keep_alive;
         if !self.decoder.is_end() {
             let now = Instant::now();
