@@ -139,6 +139,11 @@ fn only_the_clock_reads_clocks() {
 #[test]
 fn every_file_says_why_it_exists() {
     for (path, text) in sources() {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        // The tests of one module say it by their names.
+        if name == "tests.rs" || name.ends_with("_tests.rs") {
+            continue;
+        }
         assert!(text.starts_with("//!"), "{} does not begin with a module comment", path.display());
     }
 }

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::fd::AsRawFd,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -35,6 +36,8 @@ pub struct Daemon {
     private: SocketAddr,
     node: String,
     starts: u32,
+    /// Listening sockets that outlive the daemon, as systemd holds them: public, private.
+    sockets: Option<[TcpListener; 2]>,
 }
 
 // === impl Daemon ===
@@ -75,6 +78,7 @@ impl Daemon {
             private: (Ipv4Addr::LOCALHOST, private).into(),
             node,
             starts: 0,
+            sockets: None,
         })
     }
 
@@ -91,6 +95,21 @@ impl Daemon {
         self
     }
 
+    /// From the next start on its listening sockets are held here and passed to it.
+    pub fn hold_sockets(&mut self) -> Result<()> {
+        let sockets = [
+            TcpListener::bind(self.public)?,
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, self.private.port()))?,
+        ];
+        for socket in &sockets {
+            // The shell that starts the daemon must inherit them.
+            rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty())?;
+        }
+        self.sockets = Some(sockets);
+        self.set("LISTEN_FDS", "2").set("LISTEN_FDNAMES", "public:private");
+        Ok(())
+    }
+
     /// Starts it and waits until both gateways answer.
     pub async fn start(&mut self) -> Result<()> {
         self.spawn()?;
@@ -101,7 +120,18 @@ impl Daemon {
     pub fn spawn(&mut self) -> Result<()> {
         self.starts += 1;
         let log = File::create(self.log_path(self.starts))?;
-        let child = Command::new(program("maelstromd")?)
+        let mut command = match &self.sockets {
+            None => Command::new(program("maelstromd")?),
+            Some([public, private]) => {
+                // What systemd does: descriptors 3 and 4, and the process id that they are meant for.
+                let mut shell = Command::new("bash");
+                let script = r#"exec 3<&"$1" 4<&"$2"; export LISTEN_PID=$$; exec "$0""#;
+                shell.args(["-c", script]).arg(program("maelstromd")?);
+                shell.args([public.as_raw_fd().to_string(), private.as_raw_fd().to_string()]);
+                shell
+            }
+        };
+        let child = command
             .current_dir(self.folder.path())
             .env_clear()
             .envs(std::env::vars().filter(|(name, _)| name == "PATH" || name == "DOCKER_HOST"))

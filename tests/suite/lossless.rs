@@ -123,3 +123,56 @@ async fn killing_one_of_two_instances_fails_only_posts_that_it_was_answering() -
     }
     Ok(())
 }
+
+/// Under load the daemon is told to go and another run takes its place: no request fails, and the
+/// instance that served before serves after.
+async fn restart_under_load(
+    daemon: &mut Daemon,
+    restart: impl AsyncFnOnce(&mut Daemon) -> Result<()>,
+) -> Result<()> {
+    daemon
+        .put_component(
+            "web",
+            json!({ "minInstances": 1, "maxInstances": 1, "maxConcurrency": 20 }),
+            json!({}),
+        )
+        .await?;
+    daemon.put_route("all", "web", json!({ "pathPrefix": "/" })).await?;
+    let before = daemon.wait_instances("web", 1).await?;
+    let began = started_at(daemon).await?;
+    let load = Load::start(&daemon.public(), mix(8), PAUSE);
+    wait::until("load", LONG, || async { Ok((load.sent() > 100).then_some(())) }).await?;
+    restart(daemon).await?;
+    wait::until("the next run", LONG, || async { Ok((started_at(daemon).await? > began).then_some(())) })
+        .await?;
+    let sent = load.sent();
+    wait::until("more load", LONG, || async { Ok((load.sent() > sent + 100).then_some(())) }).await?;
+    let after = daemon.wait_instances("web", 1).await?;
+    assert_eq!(after[0]["instanceId"], before[0]["instanceId"]);
+    load.finish().await.expect_none_lost(200)
+}
+
+async fn started_at(daemon: &Daemon) -> Result<i64> {
+    let status = daemon.rpc("NodeService.GetStatus", json!({})).await?;
+    Ok(status["status"]["startedAt"].as_i64().unwrap_or(0))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_in_place_loses_no_request() -> Result<()> {
+    let mut daemon = Daemon::run().await?;
+    restart_under_load(&mut daemon, async |daemon| daemon.signal("HUP")).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_and_a_start_on_passed_sockets_lose_no_request() -> Result<()> {
+    let mut daemon = Daemon::prepare().await?;
+    daemon.set("MAEL_KEEP_CONTAINERS", "true");
+    daemon.hold_sockets()?;
+    daemon.start().await?;
+    restart_under_load(&mut daemon, async |daemon| {
+        let status = daemon.stop().await?;
+        ensure!(status.success(), "{status}: {}", daemon.log());
+        daemon.spawn()
+    })
+    .await
+}
