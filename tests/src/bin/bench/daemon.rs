@@ -138,7 +138,8 @@ impl Daemon {
 
     /// A component of which nothing runs, reached at a host of its own.
     pub(crate) async fn put_cold_component(&self, name: &str, standby: u32) -> Result<()> {
-        let component = component(name, json!({ "standby": standby }));
+        let mut component = component(name, json!({ "standby": standby }));
+        component["docker"]["idleTimeoutSeconds"] = json!(1);
         self.call("PutComponent", json!({ "component": component })).await?;
         let source = route(name, name, json!({ "hostname": host_of(name) }));
         self.call("PutEventSource", json!({ "eventSource": source["eventSource"] })).await?;
@@ -159,21 +160,15 @@ impl Daemon {
         Ok(took)
     }
 
-    /// Stops a component's instances by a target of 0, and waits until they are gone.
+    /// Waits until the component, idle since its last request, runs nothing but standby instances.
     pub(crate) async fn scale_to_zero(&self, name: &str) -> Result<()> {
         let end = Instant::now() + PATIENCE;
         loop {
             let status = self.status().await?;
-            if !running(&status).any(|one| one["componentName"] == name) {
+            if !running(&status).any(|one| one["componentName"] == name && one["standby"] != true) {
                 return Ok(());
             }
-            ensure!(Instant::now() < end, "{name} still runs {} s after a target of 0", PATIENCE.as_secs());
-            let target = json!({ "componentName": name, "requiredMemoryMiB": 0, "targetCount": 0 });
-            // A version that is no longer the node's changes nothing: the next turn reads the new one.
-            let request = json!({
-                "clientNodeId": "bench", "targetVersion": status["version"], "targetCounts": [target], "block": true,
-            });
-            self.call("NodeService.StartStopComponents", request).await?;
+            ensure!(Instant::now() < end, "{name} still runs after {} s of idleness", PATIENCE.as_secs());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
