@@ -6,6 +6,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -13,14 +14,18 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 
-use super::{metrics::Recording, replay::RequestBody};
+use super::{client::Reader, metrics::Recording, replay::RequestBody};
 use crate::{router::Slot, upstream::Exchange};
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Body of a response of the gateway.
 #[derive(Debug)]
-pub struct Body(Kind);
+pub struct Body {
+    kind: Kind,
+    /// The client that it goes to, where nobody else watches for its leaving.
+    client: Option<Arc<Reader>>,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -42,16 +47,28 @@ struct Stream {
 // === impl Body ===
 
 impl Body {
+    fn of(kind: Kind) -> Self {
+        Self { kind, client: None }
+    }
+
+    /// While this body waits for its next piece it watches for the client's leaving.
+    pub(super) fn watching(mut self, client: Arc<Reader>) -> Self {
+        if matches!(self.kind, Kind::Stream(_) | Kind::Boxed(_)) {
+            self.client = Some(client);
+        }
+        self
+    }
+
     pub fn empty() -> Self {
-        Self(Kind::Empty)
+        Self::of(Kind::Empty)
     }
 
     pub fn full(bytes: Bytes) -> Self {
-        Self(if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) })
+        Self::of(if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) })
     }
 
     pub(super) fn stream(exchange: Exchange<RequestBody>, slot: Slot, recording: Option<Recording>) -> Self {
-        Self(Kind::Stream(Box::new(Stream { exchange: Some(exchange), slot: Some(slot), recording })))
+        Self::of(Kind::Stream(Box::new(Stream { exchange: Some(exchange), slot: Some(slot), recording })))
     }
 
     pub(super) fn boxed<B>(body: B) -> Self
@@ -59,7 +76,7 @@ impl Body {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self(Kind::Boxed(body.map_err(Into::into).boxed_unsync()))
+        Self::of(Kind::Boxed(body.map_err(Into::into).boxed_unsync()))
     }
 }
 
@@ -71,20 +88,27 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match &mut self.0 {
+        let frame = match &mut self.kind {
             Kind::Empty => Poll::Ready(None),
             Kind::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
-                self.0 = Kind::Empty;
+                self.kind = Kind::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Kind::Stream(stream) => stream.poll_frame(cx),
             Kind::Boxed(body) => Pin::new(body).poll_frame(cx),
+        };
+        if frame.is_pending()
+            && let Some(client) = &self.client
+        {
+            ready!(client.poll_gone(cx));
+            return Poll::Ready(Some(Err("the client left".into())));
         }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.kind {
             Kind::Empty => true,
             Kind::Full(_) => false,
             Kind::Stream(stream) => stream.exchange.is_none(),
@@ -93,7 +117,7 @@ impl HttpBody for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.kind {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Stream(stream) => match stream.exchange.as_ref().map(Exchange::remaining) {

@@ -9,14 +9,19 @@ use std::{
     future::Future,
     io::{self, IoSlice},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::{Buf, Bytes};
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
     time::Sleep,
 };
 
@@ -43,9 +48,17 @@ pub(super) struct Patience {
     pub(super) write: Duration,
 }
 
+/// The reading side of a client's socket, shared by the parser, which reads it between requests, and the
+/// request under way, which watches it for the client's leaving.
+#[derive(Debug)]
+pub(super) struct Reader {
+    half: Mutex<OwnedReadHalf>,
+}
+
 #[derive(Debug)]
 pub(super) struct ClientStream {
-    stream: TcpStream,
+    reader: Arc<Reader>,
+    writer: OwnedWriteHalf,
     /// Read while the protocol was found out.
     first: Bytes,
     /// Of an HTTP/1.1 connection.
@@ -85,6 +98,27 @@ impl Refused {
     }
 }
 
+// === impl Reader ===
+
+impl Reader {
+    /// Ready when the client has closed its side, or the connection broke. Costs no system call while
+    /// nothing arrives; what arrives early is left for the parser.
+    pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut half = self.half.lock();
+        ready!(half.as_ref().poll_read_ready(cx)).map_or(Poll::Ready(()), |()| {
+            let mut byte = [0];
+            match ready!(half.poll_peek(cx, &mut ReadBuf::new(&mut byte))) {
+                Ok(0) | Err(_) => Poll::Ready(()),
+                Ok(_) => Poll::Pending,
+            }
+        })
+    }
+
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.half.lock()).poll_read(cx, buffer)
+    }
+}
+
 // === impl ClientStream ===
 
 impl ClientStream {
@@ -93,8 +127,10 @@ impl ClientStream {
     }
 
     pub(super) fn http2(stream: TcpStream, first: Bytes, patience: Patience) -> Self {
+        let (half, writer) = stream.into_split();
         Self {
-            stream,
+            reader: Arc::new(Reader { half: Mutex::new(half) }),
+            writer,
             first,
             scanner: None,
             patience,
@@ -105,9 +141,14 @@ impl ClientStream {
         }
     }
 
-    /// The bare socket, for what an upgraded connection speaks.
-    pub(super) fn into_socket(self) -> TcpStream {
-        self.stream
+    pub(super) fn reader(&self) -> Arc<Reader> {
+        Arc::clone(&self.reader)
+    }
+
+    /// From now on the connection speaks something else than HTTP.
+    pub(super) fn become_raw(&mut self) {
+        self.scanner = None;
+        self.head_timer = None;
     }
 
     /// Scans what was just read; a head that must not be accepted is spoilt from where that showed. What
@@ -167,7 +208,7 @@ impl ClientStream {
         let mut waste = [0; LINGER_READ_BYTES];
         while *rest > 0 {
             let mut buffer = ReadBuf::new(&mut waste);
-            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+            match self.reader.poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                     *rest = rest.saturating_sub(buffer.filled().len());
                 }
@@ -191,7 +232,7 @@ impl AsyncRead for ClientStream {
             return Poll::Ready(Ok(()));
         }
         if self.first.is_empty() {
-            match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            match self.reader.poll_read(cx, buffer) {
                 Poll::Pending => return self.poll_head_timer(cx, buffer),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Ready(Ok(())) => {}
@@ -211,10 +252,10 @@ impl AsyncWrite for ClientStream {
         if self.is_bare_refusal(bytes) {
             let answer = self.refused.map(Refused::answer).unwrap_or_default();
             // A few hundred bytes into the buffer of a connection that is closed next: all or nothing.
-            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &answer));
+            let written = ready!(Pin::new(&mut self.writer).poll_write(cx, &answer));
             return Poll::Ready(written.map(|_| bytes.len()));
         }
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let written = Pin::new(&mut self.writer).poll_write(cx, bytes);
         self.on_write(cx, written)
     }
 
@@ -236,15 +277,15 @@ impl AsyncWrite for ClientStream {
                 gathered[end..end + part.len()].copy_from_slice(part);
                 end += part.len();
             }
-            Pin::new(&mut self.stream).poll_write(cx, &gathered[..length])
+            Pin::new(&mut self.writer).poll_write(cx, &gathered[..length])
         } else {
-            Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+            Pin::new(&mut self.writer).poll_write_vectored(cx, parts)
         };
         self.on_write(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.writer.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -254,7 +295,7 @@ impl AsyncWrite for ClientStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.linger.is_none() {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            ready!(Pin::new(&mut self.writer).poll_shutdown(cx))?;
         }
         self.poll_linger(cx).map(Ok)
     }

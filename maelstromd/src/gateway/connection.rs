@@ -4,13 +4,15 @@
 
 use std::{
     convert::Infallible,
+    future::{Future, poll_fn},
     io,
     net::SocketAddr,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -28,8 +30,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Gateway,
-    client::{ClientStream, Patience},
+    client::{ClientStream, Patience, Reader},
     context::Side,
+    dormant::Dormant,
 };
 use crate::{
     clock,
@@ -126,23 +129,30 @@ impl Gateway {
         stop: CancellationToken,
         idle: Duration,
     ) -> hyper::Result<()> {
+        let reader = stream.reader();
         let service = service_fn(|request: Request<Incoming>| {
             let (gateway, client, stop) = (Arc::clone(&self), Arc::clone(client), stop.clone());
+            let reader = Arc::clone(&reader);
             async move {
-                let mut response = gateway.handle(&client, request).await;
+                let answered = unless_gone(&reader, pin!(gateway.handle(&client, request))).await;
+                let mut response = answered.ok_or(Gone)?;
                 if stop.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok::<_, Infallible>(response)
+                Ok::<_, Gone>(response.map(|body| body.watching(reader)))
             }
         });
+        // The parser would watch for the client's leaving by itself, at the price of a fresh read buffer for
+        // each request: the request and its response's body do so instead.
         let connection = http1::Builder::new()
+            .half_close(true)
             .max_buf_size(MAX_HEAD_BYTES)
             .max_header_size(MAX_HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
         let mut connection = pin!(connection);
-        let mut end = pin!(asked_to_end(client, &stop, idle));
+        let end = pin!(asked_to_end(client, &stop, idle));
+        let mut end = pin!(Dormant::new(end));
         tokio::select! {
             biased;
             ended = connection.as_mut() => return ended,
@@ -182,7 +192,8 @@ impl Gateway {
             .keep_alive_timeout(PING_TIMEOUT)
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
-        let mut end = pin!(asked_to_end(client, &stop, idle));
+        let end = pin!(asked_to_end(client, &stop, idle));
+        let mut end = pin!(Dormant::new(end));
         tokio::select! {
             biased;
             ended = connection.as_mut() => return ended,
@@ -190,6 +201,20 @@ impl Gateway {
         }
         connection.await
     }
+}
+
+/// The client left while its request was under way: there is nobody to answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the client left")]
+struct Gone;
+
+/// The answer, or `None` as soon as the client has left; then everything that the request holds is dropped.
+async fn unless_gone<F: Future>(client: &Reader, mut answer: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|cx| match answer.as_mut().poll(cx) {
+        Poll::Ready(answer) => Poll::Ready(Some(answer)),
+        Poll::Pending => client.poll_gone(cx).map(|()| None),
+    })
+    .await
 }
 
 /// Ready when the gateway stops or the connection has been without a request for too long. What is under

@@ -78,7 +78,7 @@ impl Gateway {
             tries += 1;
             let attempt = match slot.endpoint().protocol() {
                 HttpProtocol::Http1 => self.attempt_http1(admitted, slot).await,
-                HttpProtocol::H2c => forward_h2c::attempt(self, admitted, slot).await,
+                HttpProtocol::H2c => Box::pin(forward_h2c::attempt(self, admitted, slot)).await,
             };
             let attempt = match attempt {
                 Ok(response) => return Ok(response),
@@ -137,42 +137,46 @@ impl Gateway {
         admitted: &mut Admitted<'_>,
         slot: Slot,
     ) -> Result<Response<Body>, Attempt> {
-        let repeatable = replay::is_idempotent(&admitted.parts.method);
         // What can't be sent twice is worth a system call that asks whether the connection still stands.
-        if let Some(connection) = slot.endpoint().connections.take(!repeatable) {
-            let mut exchange = self.exchange(admitted, connection);
-            match poll_fn(|cx| exchange.poll_head(cx, &mut admitted.parts.headers)).await {
-                Ok(head) => return Ok(self.answered(admitted, exchange, head, slot).await),
-                Err(failure) => {
-                    let mut attempt = failed(exchange, failure);
-                    let again = attempt.stale
-                        && replay::may_repeat(&admitted.parts.method, attempt.sent)
-                        && attempt.body.rewind();
-                    if !again {
-                        return Err(attempt);
+        let certain = !replay::is_idempotent(&admitted.parts.method);
+        let mut kept = slot.endpoint().connections.take(certain);
+        loop {
+            let connection = match kept.take() {
+                Some(connection) => connection,
+                None => match slot.endpoint().connections.open().await {
+                    Ok(connection) => connection,
+                    Err(failure) => {
+                        slot.fail();
+                        let body = admitted.take_body();
+                        return Err(Attempt {
+                            failure,
+                            sent: Sent::Nothing,
+                            answered: false,
+                            stale: false,
+                            body,
+                        });
                     }
-                    admitted.pool.metrics().replayed();
-                    admitted.body = attempt.body;
-                }
-            }
-        }
-        let connection = match slot.endpoint().connections.open().await {
-            Ok(connection) => connection,
-            Err(failure) => {
-                slot.fail();
-                let body = admitted.take_body();
-                return Err(Attempt { failure, sent: Sent::Nothing, answered: false, stale: false, body });
-            }
-        };
-        let mut exchange = self.exchange(admitted, connection);
-        match poll_fn(|cx| exchange.poll_head(cx, &mut admitted.parts.headers)).await {
-            Ok(head) => Ok(self.answered(admitted, exchange, head, slot).await),
-            Err(failure) => {
-                if matches!(failure, Failure::Closed(_)) {
+                },
+            };
+            let mut exchange = self.exchange(admitted, connection);
+            let failure = match poll_fn(|cx| exchange.poll_head(cx, &mut admitted.parts.headers)).await {
+                Ok(head) => return Ok(self.answered(admitted, exchange, head, slot).await),
+                Err(failure) => failure,
+            };
+            let closed = matches!(failure, Failure::Closed(_));
+            let mut attempt = failed(exchange, failure);
+            if !attempt.stale {
+                if closed {
                     slot.fail();
                 }
-                Err(failed(exchange, failure))
+                return Err(attempt);
             }
+            let again = replay::may_repeat(&admitted.parts.method, attempt.sent) && attempt.body.rewind();
+            if !again {
+                return Err(attempt);
+            }
+            admitted.pool.metrics().replayed();
+            admitted.body = attempt.body;
         }
     }
 

@@ -16,6 +16,7 @@ mod body;
 mod client;
 mod connection;
 mod context;
+mod dormant;
 mod early;
 mod forward;
 mod forward_h2c;

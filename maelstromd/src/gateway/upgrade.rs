@@ -70,9 +70,10 @@ async fn tunnel(
 ) -> io::Result<()> {
     let last = AtomicU64::new(clock::now().as_nanos());
     match upgraded.downcast::<TokioIo<ClientStream>>() {
-        // The bare sockets, without the parser's layers.
+        // Without the parser's layers.
         Ok(parts) => {
-            let client = parts.io.into_inner().into_socket();
+            let mut client = parts.io.into_inner();
+            client.become_raw();
             both_ways(client, parts.read_buf, container, from_container, &last, idle).await
         }
         Err(upgraded) => {
