@@ -39,7 +39,7 @@ enum Kind {
 #[derive(Debug)]
 struct Stream {
     /// Until the last byte.
-    exchange: Option<Exchange<RequestBody>>,
+    exchange: Option<Box<Exchange<RequestBody>>>,
     slot: Option<Slot>,
     recording: Option<Recording>,
 }
@@ -67,7 +67,11 @@ impl Body {
         Self::of(if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) })
     }
 
-    pub(super) fn stream(exchange: Exchange<RequestBody>, slot: Slot, recording: Option<Recording>) -> Self {
+    pub(super) fn stream(
+        exchange: Box<Exchange<RequestBody>>,
+        slot: Slot,
+        recording: Option<Recording>,
+    ) -> Self {
         Self::of(Kind::Stream(Box::new(Stream { exchange: Some(exchange), slot: Some(slot), recording })))
     }
 
@@ -120,7 +124,7 @@ impl HttpBody for Body {
         match &self.kind {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Stream(stream) => match stream.exchange.as_ref().map(Exchange::remaining) {
+            Kind::Stream(stream) => match stream.exchange.as_ref().map(|exchange| exchange.remaining()) {
                 None => SizeHint::with_exact(0),
                 Some(Some(rest)) => SizeHint::with_exact(rest),
                 Some(None) => SizeHint::default(),

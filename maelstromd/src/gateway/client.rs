@@ -231,16 +231,18 @@ impl AsyncRead for ClientStream {
             buffer.put_slice(&SPOILT_END[..SPOILT_END.len().min(buffer.remaining())]);
             return Poll::Ready(Ok(()));
         }
-        if self.first.is_empty() {
-            match self.reader.poll_read(cx, buffer) {
-                Poll::Pending => return self.poll_head_timer(cx, buffer),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(())) => {}
-            }
-        } else {
+        if !self.first.is_empty() {
             let length = self.first.len().min(buffer.remaining());
             buffer.put_slice(&self.first[..length]);
             self.first.advance(length);
+        }
+        // The rest of the packet comes with its first bytes: a parser that gets them alone doubles its buffer.
+        if buffer.remaining() > 0 {
+            match self.reader.poll_read(cx, buffer) {
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending if buffer.filled().len() == before => return self.poll_head_timer(cx, buffer),
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
         }
         self.scan(&mut buffer.filled_mut()[before..]);
         Poll::Ready(Ok(()))

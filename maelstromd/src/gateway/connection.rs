@@ -133,8 +133,9 @@ impl Gateway {
         let service = service_fn(|request: Request<Incoming>| {
             let (gateway, client, stop) = (Arc::clone(&self), Arc::clone(client), stop.clone());
             let reader = Arc::clone(&reader);
+            let (mut parts, body) = request.into_parts();
             async move {
-                let answered = unless_gone(&reader, pin!(gateway.handle(&client, request))).await;
+                let answered = unless_gone(&reader, pin!(gateway.handle(&client, &mut parts, body))).await;
                 let mut response = answered.ok_or(Gone)?;
                 if stop.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -180,7 +181,8 @@ impl Gateway {
         let streams = Executor::new();
         let service = service_fn(|request: Request<Incoming>| {
             let (gateway, client) = (Arc::clone(&self), Arc::clone(client));
-            async move { Ok::<_, Infallible>(gateway.handle(&client, request).await) }
+            let (mut parts, body) = request.into_parts();
+            async move { Ok::<_, Infallible>(gateway.handle(&client, &mut parts, body).await) }
         });
         let connection = http2::Builder::new(streams.handle())
             .timer(TokioTimer::new())

@@ -43,7 +43,7 @@ pub(super) struct Admitted<'a> {
     pub(super) parts: &'a mut Parts,
     /// Path and query as the container gets them.
     pub(super) target: &'a str,
-    pub(super) body: RequestBody,
+    pub(super) body: &'a mut RequestBody,
     pub(super) context: Context<'a>,
     /// The client's connection, if it is to become a tunnel.
     pub(super) upgrade: Option<upgrade::Offer>,
@@ -54,6 +54,7 @@ pub(super) struct Admitted<'a> {
 
 /// An attempt without an answer, and what it leaves for the next.
 pub(super) struct Attempt {
+    pub(super) instance: InstanceId,
     pub(super) failure: Failure,
     pub(super) sent: Sent,
     /// A byte of an answer came: nothing is sent twice after that.
@@ -74,7 +75,6 @@ impl Gateway {
         let mut now = admitted.context.arrived;
         loop {
             let slot = self.slot(admitted, now, avoid.take()).await?;
-            let id = slot.endpoint().id.clone();
             tries += 1;
             let attempt = match slot.endpoint().protocol() {
                 HttpProtocol::Http1 => self.attempt_http1(admitted, slot).await,
@@ -85,9 +85,9 @@ impl Gateway {
                 Err(attempt) => attempt,
             };
             now = clock::now();
-            admitted.body = self.after_failure(admitted, attempt, tries, now)?;
+            avoid = Some(attempt.instance.clone());
+            *admitted.body = self.after_failure(admitted, *attempt, tries, now)?;
             admitted.pool.metrics().replayed();
-            avoid = Some(id);
         }
     }
 
@@ -136,35 +136,42 @@ impl Gateway {
         &self,
         admitted: &mut Admitted<'_>,
         slot: Slot,
-    ) -> Result<Response<Body>, Attempt> {
+    ) -> Result<Response<Body>, Box<Attempt>> {
         // What can't be sent twice is worth a system call that asks whether the connection still stands.
         let certain = !replay::is_idempotent(&admitted.parts.method);
         let mut kept = slot.endpoint().connections.take(certain);
         loop {
             let connection = match kept.take() {
                 Some(connection) => connection,
-                None => match slot.endpoint().connections.open().await {
+                None => match Box::pin(slot.endpoint().connections.open()).await {
                     Ok(connection) => connection,
                     Err(failure) => {
                         slot.fail();
-                        let body = admitted.take_body();
-                        return Err(Attempt {
+                        return Err(Box::new(Attempt {
+                            instance: slot.endpoint().id.clone(),
                             failure,
                             sent: Sent::Nothing,
                             answered: false,
                             stale: false,
-                            body,
-                        });
+                            body: admitted.take_body(),
+                        }));
                     }
                 },
             };
             let mut exchange = self.exchange(admitted, connection);
             let failure = match poll_fn(|cx| exchange.poll_head(cx, &mut admitted.parts.headers)).await {
-                Ok(head) => return Ok(self.answered(admitted, exchange, head, slot).await),
+                Ok(head) => {
+                    let whole = exchange.has_sent_all() || Box::pin(early::take_rest(&mut exchange)).await;
+                    let mut response = self.response(admitted, exchange, head, slot);
+                    if !whole {
+                        early::announce_end(&mut response, admitted.parts.version);
+                    }
+                    return Ok(response);
+                }
                 Err(failure) => failure,
             };
             let closed = matches!(failure, Failure::Closed(_));
-            let mut attempt = failed(exchange, failure);
+            let mut attempt = failed(exchange, failure, &slot);
             if !attempt.stale {
                 if closed {
                     slot.fail();
@@ -176,7 +183,7 @@ impl Gateway {
                 return Err(attempt);
             }
             admitted.pool.metrics().replayed();
-            admitted.body = attempt.body;
+            *admitted.body = attempt.body;
         }
     }
 
@@ -184,7 +191,7 @@ impl Gateway {
         &self,
         admitted: &mut Admitted<'_>,
         connection: Box<crate::upstream::Connection>,
-    ) -> Exchange<RequestBody> {
+    ) -> Box<Exchange<RequestBody>> {
         let body = admitted.take_body();
         let Admitted { parts, target, context, .. } = admitted;
         let framing = body.framing(&parts.method);
@@ -201,7 +208,8 @@ impl Gateway {
             asked: Asked { head: parts.method == Method::HEAD, upgrade: context.upgrade },
             expect_continue,
         };
-        Exchange::new(connection, outgoing, self.limits(context))
+        // Boxed, since it moves into the response's body; and what waits in a future should be small.
+        Box::new(Exchange::new(connection, outgoing, self.limits(context)))
     }
 
     pub(super) fn limits(&self, context: &Context<'_>) -> Limits {
@@ -212,28 +220,11 @@ impl Gateway {
         }
     }
 
-    /// The response, and whether the client's connection can outlive it.
-    #[inline]
-    async fn answered(
-        &self,
-        admitted: &mut Admitted<'_>,
-        mut exchange: Exchange<RequestBody>,
-        head: ResponseHead,
-        slot: Slot,
-    ) -> Response<Body> {
-        let ended = exchange.has_sent_all() || early::take_rest(&mut exchange).await;
-        let mut response = self.response(admitted, exchange, head, slot);
-        if !ended {
-            early::announce_end(&mut response, admitted.parts.version);
-        }
-        response
-    }
-
     /// The response, with the body that carries slot and connection on.
     fn response(
         &self,
         admitted: &mut Admitted<'_>,
-        mut exchange: Exchange<RequestBody>,
+        mut exchange: Box<Exchange<RequestBody>>,
         head: ResponseHead,
         mut slot: Slot,
     ) -> Response<Body> {
@@ -262,10 +253,11 @@ impl Gateway {
     }
 }
 
-fn failed(exchange: Exchange<RequestBody>, failure: Failure) -> Attempt {
+fn failed(exchange: Box<Exchange<RequestBody>>, failure: Failure, slot: &Slot) -> Box<Attempt> {
     let stale = exchange.is_reused() && matches!(failure, Failure::Closed(_));
     let (sent, answered) = (exchange.sent(), exchange.is_answered());
-    Attempt { failure, sent, answered, stale, body: exchange.into_body() }
+    let instance = slot.endpoint().id.clone();
+    Box::new(Attempt { instance, failure, sent, answered, stale, body: exchange.into_body() })
 }
 
 /// The deadline on the runtime's clock.
@@ -279,6 +271,6 @@ pub(super) fn instant_of(context: &Context<'_>) -> Instant {
 
 impl Admitted<'_> {
     pub(super) fn take_body(&mut self) -> RequestBody {
-        std::mem::replace(&mut self.body, RequestBody::whole(bytes::Bytes::new()))
+        std::mem::replace(self.body, RequestBody::whole(bytes::Bytes::new()))
     }
 }

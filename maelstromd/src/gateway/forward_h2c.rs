@@ -34,14 +34,14 @@ pub(super) async fn attempt(
     gateway: &Gateway,
     admitted: &mut Admitted<'_>,
     mut slot: Slot,
-) -> Result<Response<Body>, Attempt> {
+) -> Result<Response<Body>, Box<Attempt>> {
     let body = admitted.take_body();
     let lent = Lent::new(body);
     let request = match request(admitted, &lent) {
         Ok(request) => request,
         Err(error) => {
             let failure = Failure::RequestBody(error);
-            return Err(lent.failed(failure, true));
+            return Err(lent.failed(failure, true, &slot));
         }
     };
     let sending = slot.endpoint().connections.send_h2c(request);
@@ -49,13 +49,13 @@ pub(super) async fn attempt(
     let (response, held) = match sent {
         Ok(Ok(answer)) => answer,
         Ok(Err(refused)) => match lent.client_failure() {
-            Some(failure) => return Err(lent.failed(failure, false)),
+            Some(failure) => return Err(lent.failed(failure, false, &slot)),
             None => {
                 slot.fail();
-                return Err(lent.failed(refused.failure, refused.unsent));
+                return Err(lent.failed(refused.failure, refused.unsent, &slot));
             }
         },
-        Err(_) => return Err(lent.failed(Failure::Deadline, false)),
+        Err(_) => return Err(lent.failed(Failure::Deadline, false, &slot)),
     };
     slot.first_byte();
     let recording = admitted.recording.take().map(|recording| recording.answered(response.status()));
@@ -159,7 +159,7 @@ impl Lent {
     }
 
     /// The body comes back; the client's handle finds nothing any more.
-    fn failed(&self, failure: Failure, unsent: bool) -> Attempt {
+    fn failed(&self, failure: Failure, unsent: bool, slot: &Slot) -> Box<Attempt> {
         let mut state = self.shared.lock();
         let sent = match (unsent, state.pieces > 0, state.has_body) {
             (true, ..) => Sent::Nothing,
@@ -167,7 +167,8 @@ impl Lent {
             _ => Sent::Substance,
         };
         let body = state.body.take().unwrap_or_else(|| RequestBody::whole(Bytes::new()));
-        Attempt { failure, sent, answered: false, stale: false, body }
+        let instance = slot.endpoint().id.clone();
+        Box::new(Attempt { instance, failure, sent, answered: false, stale: false, body })
     }
 }
 

@@ -141,25 +141,24 @@ impl Gateway {
     /// any other.
     pub async fn call(&self, component: &ComponentName, request: Request<Full<Bytes>>) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
-        let body = match http_body_util::BodyExt::collect(body).await {
+        let mut body = match http_body_util::BodyExt::collect(body).await {
             Ok(collected) => RequestBody::whole(collected.to_bytes()),
             Err(never) => match never {},
         };
         let arrived = clock::now();
         let answer = match self.router.component(component.as_str()) {
-            Some(pool) => self.dispatch(&mut parts, body, Target::new(pool, 0), None, arrived).await,
+            Some(pool) => self.dispatch(&mut parts, &mut body, Target::new(pool, 0), None, arrived).await,
             None => Err(Refusal::NoComponent(component.to_string())),
         };
         answer.unwrap_or_else(|refusal| refusal.response(http::Version::HTTP_11))
     }
 
     /// One request of a client.
-    async fn handle(&self, client: &Client, request: Request<Incoming>) -> Response<Body> {
+    async fn handle(&self, client: &Client, parts: &mut Parts, body: Incoming) -> Response<Body> {
         let arrived = clock::now();
         client.request_came(arrived);
-        let (mut parts, body) = request.into_parts();
         let version = parts.version;
-        let answer = self.answer(client, &mut parts, body, arrived).await;
+        let answer = self.answer(client, parts, body, arrived).await;
         let mut response = answer.unwrap_or_else(|refusal| refusal.response(version));
         if version < http::Version::HTTP_2 {
             *response.version_mut() = version;
@@ -181,12 +180,12 @@ impl Gateway {
             Side::Private => match parts.headers.get(headers::COMPONENT) {
                 Some(name) => self.named(name)?,
                 None if path.starts_with(MANAGEMENT_PREFIX) => {
-                    return Ok(self.manage(client, parts, body).await);
+                    return Ok(Box::pin(self.manage(client, parts, body)).await);
                 }
                 None => self.route(host, path)?,
             },
         };
-        self.dispatch(parts, RequestBody::client(body), target, Some(client), arrived).await
+        self.dispatch(parts, &mut RequestBody::client(body), target, Some(client), arrived).await
     }
 
     fn route(&self, host: &str, path: &str) -> Result<Target, Refusal> {
@@ -212,7 +211,7 @@ impl Gateway {
         let mut request = Request::from_parts(parts, axum::body::Body::new(body));
         request.extensions_mut().insert(axum::extract::ConnectInfo(client.address));
         let service = TowerToHyperService::new(self.management.clone());
-        let answered = Box::pin(service.call(request)).await;
+        let answered = service.call(request).await;
         match answered {
             Ok(response) => response.map(Body::boxed),
             Err(never) => match never {},
@@ -223,7 +222,7 @@ impl Gateway {
     async fn dispatch(
         &self,
         parts: &mut Parts,
-        body: RequestBody,
+        body: &mut RequestBody,
         target: Target,
         client: Option<&Client>,
         arrived: Moment,

@@ -40,7 +40,7 @@ impl Offer {
     /// The container said 101; the tunnel begins when the client has got it.
     pub(super) fn accept(
         self,
-        exchange: Exchange<RequestBody>,
+        exchange: Box<Exchange<RequestBody>>,
         slot: Slot,
         recording: Option<Recording>,
         idle: Duration,

@@ -102,7 +102,7 @@ impl Connections {
     }
 
     /// Keeps the connection of a finished exchange for the next request, if it may carry one.
-    pub fn finish<B>(&self, exchange: Exchange<B>)
+    pub fn finish<B>(&self, exchange: Box<Exchange<B>>)
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

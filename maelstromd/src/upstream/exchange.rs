@@ -261,7 +261,7 @@ where
 
     /// The connection, if it may carry another request: everything was sent, everything was read, the
     /// container keeps it open and sent not a byte too many.
-    pub(super) fn into_reusable(self) -> Option<Box<Connection>> {
+    pub(super) fn into_reusable(self: Box<Self>) -> Option<Box<Connection>> {
         let complete = self.decoder.is_end()
             && self.keep_alive
             && self.send_failed.is_none()

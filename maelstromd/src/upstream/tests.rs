@@ -392,7 +392,7 @@ async fn only_finished_exchanges_give_their_connection_back() {
         if what == "complete in chunks" {
             assert!(poll_fn(|cx| exchange.poll_frame(cx)).await.is_none());
         }
-        assert_eq!(exchange.into_reusable().is_some(), reusable, "{what}");
+        assert_eq!(Box::new(exchange).into_reusable().is_some(), reusable, "{what}");
     }
     // Answered before the body was sent.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -405,7 +405,7 @@ async fn only_finished_exchanges_give_their_connection_back() {
     assert_eq!(head.status, StatusCode::FORBIDDEN);
     assert_eq!(exchange.take_whole_body(), Some(Bytes::new()));
     assert_eq!(exchange.sent(), Sent::HeadOnly);
-    assert!(exchange.into_reusable().is_none());
+    assert!(Box::new(exchange).into_reusable().is_none());
 }
 
 #[tokio::test]
