@@ -261,6 +261,8 @@ where
 
     /// The connection, if it may carry another request: everything was sent, everything was read, the
     /// container keeps it open and sent not a byte too many.
+    // Exchanges live in boxes: taking one by value would move it out for nothing.
+    #[allow(clippy::boxed_local)]
     pub(super) fn into_reusable(self: Box<Self>) -> Option<Box<Connection>> {
         let complete = self.decoder.is_end()
             && self.keep_alive
