@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench fmt
+.PHONY: help setup build demo test lint bench fmt localstack localstack-down
 
 # A shell that never read rustup's profile still finds it.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -13,11 +13,12 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 # Given to make, read by what it runs.
 export KEEP PART ROUNDS CONNECTIONS RATES WORKERS MAELSTROMD
 say = @printf '\n=== %s\n' '$(1)'
-scripts := tests/setup/docker tests/setup/packages tests/setup/apt.sh tests/demo/run .ci/run
+scripts := tests/setup/docker tests/setup/packages tests/setup/apt.sh tests/demo/run .ci/run \
+  localstack/run localstack/fetch.sh localstack/processes.sh localstack/tests/run
 
 help: ## list what there is
 	@printf 'Maelstrom. What make can do:\n\n'
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1@\2/p' Makefile | while IFS=@ read -r name what; do printf '  make %-6s %s\n' "$$name" "$$what"; done
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1@\2/p' Makefile | while IFS=@ read -r name what; do printf '  make %-15s %s\n' "$$name" "$$what"; done
 
 setup: ## what compiling needs and a Docker engine, where missing
 	$(call say,Setting up)
@@ -66,3 +67,9 @@ bench: setup ## against nginx and haproxy (PART=warm,latency,memory,cold,standby
 
 fmt: ## format the sources
 	@cargo fmt --all
+
+localstack: ## the AWS that tests talk to: DynamoDB and LocalStack, without Docker (MAEL_TEST_LOCALSTACK_PORT=4566)
+	@localstack/run up
+
+localstack-down: ## stops it
+	@localstack/run down
