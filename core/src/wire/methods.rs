@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Component, EventSource, EventSourceWithStatus, JournalEvent, NodeStatus, Project, null_default};
+use super::{
+    Component, ComponentDemand, EventSource, EventSourceWithStatus, JournalEvent, NodeStatus, Project,
+    null_default,
+};
 
 /// A method of the API: the type that names it ties input and output together, so that client and
 /// server can't disagree.
@@ -66,6 +69,8 @@ method!(
     StartStopComponentsOutput
 );
 method!(TerminateNode, "NodeService.TerminateNode", TerminateNodeInput, TerminateNodeOutput);
+// Added to the original contract:
+method!(ReportDemand, "NodeService.ReportDemand", ReportDemandInput, ReportDemandOutput);
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -327,6 +332,10 @@ pub struct ListNodeStatusOutput {
 pub struct GetStatusInput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<NodeStatus>,
+    /// The caller acts in role `placement` in this term: the node takes no orders of an older one from
+    /// now on. Added to the original contract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement_term: Option<i64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -374,6 +383,10 @@ pub struct StartStopComponentsInput {
     pub return_status: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block: Option<bool>,
+    /// The caller's term in role `placement`; a node refuses one that is older than the highest it has
+    /// heard of. Absent: a person asks. Added to the original contract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement_term: Option<i64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -438,4 +451,24 @@ pub struct AwsLifecycleHook {
     pub instance_id: String,
     pub lifecycle_action_token: String,
     pub lifecycle_hook_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportDemandInput {
+    pub node_id: String,
+    /// Names the run of the node's daemon.
+    pub incarnation: String,
+    /// Rises with each report: an older one that comes late is dropped.
+    pub sequence: i64,
+    /// Components with any demand, or an instance, on this node. Others have none.
+    #[serde(default, deserialize_with = "null_default")]
+    pub components: Vec<ComponentDemand>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportDemandOutput {
+    /// False: the node asked does not act in role `placement`.
+    pub accepted: bool,
 }

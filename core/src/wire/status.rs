@@ -26,9 +26,80 @@ pub struct NodeStatus {
     pub load_avg_15m: f64,
     #[serde(default, deserialize_with = "null_default")]
     pub running_components: Vec<ComponentInfo>,
-    /// Present and true while the node drains. Added to the original contract.
+    /// Present and true while the node drains. Added to the original contract, like all that follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draining: Option<bool>,
+    /// Names this run of the daemon; sorts by start. Of two statuses with the same one, the higher
+    /// `version` is the newer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<String>,
+    /// Memory reserved for what stands in no target: instances that end, that are outdated, that are too many.
+    #[serde(default, rename = "otherMemoryMiB", skip_serializing_if = "Option::is_none")]
+    pub other_memory_mib: Option<i64>,
+    /// What the node is to run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
+    pub targets: Vec<TargetInfo>,
+    /// Components whose starts fail here, and for how much longer their requests are answered with that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
+    pub failures: Vec<FailureInfo>,
+    /// What the node acts in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
+    pub roles: Vec<RoleInfo>,
+}
+
+/// How many instances of a component a node is to run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetInfo {
+    pub component_name: String,
+    pub target_count: i64,
+    /// Paused instances that no target has claimed yet.
+    #[serde(default)]
+    pub standby: i64,
+}
+
+/// Why a component can't be started on a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureInfo {
+    pub component_name: String,
+    /// HTTP status that its requests are answered with.
+    pub status: i64,
+    pub reason: String,
+    /// Until the next try.
+    pub retry_after_millis: i64,
+}
+
+/// A role that a node acts in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoleInfo {
+    pub role: String,
+    pub term: i64,
+}
+
+/// How much a component is asked for on one node: requests on the node's own instances, and requests that
+/// wait there. Averages and peaks are those of `decide::autoscale`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ComponentDemand {
+    pub component_name: String,
+    pub in_flight: i64,
+    pub waiting: i64,
+    pub waiting_for_millis: i64,
+    pub stable_average: f64,
+    pub stable_peak: i64,
+    pub panic_average: f64,
+    pub panic_peak: i64,
+    /// Absent: there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_request_millis_ago: Option<i64>,
+    pub observed_millis: i64,
+    /// Instances of the node in rotation.
+    pub in_rotation: i64,
+    /// Requests wait and nothing that this node knows of serves the component.
+    #[serde(default)]
+    pub starving: bool,
 }
 
 /// One instance.

@@ -8,8 +8,9 @@ use maelstrom_core::{
         converge::{State, Step, plan},
         placement::NodeView,
     },
+    names::ComponentName,
     time::WallTime,
-    wire::{ComponentInfo, NodeStatus},
+    wire::{ComponentInfo, NodeStatus, TargetInfo},
 };
 
 use super::{context::Context, host, instance::Instance, unit::Unit};
@@ -31,11 +32,12 @@ pub(super) fn status(context: &Context) -> NodeStatus {
     let [one, five, fifteen] = host::load();
     let total = context.settings.total_memory_mib;
     let held: u64 = context.units().iter().map(|unit| unit.held_mib()).sum();
+    let view = view(context);
     NodeStatus {
         node_id: context.id.to_string(),
         started_at: context.started_at.as_millis(),
         observed_at: context.clock.wall().as_millis(),
-        version: *context.version().borrow(),
+        version: view.version,
         peer_url: context.settings.peer_url.clone(),
         total_memory_mib: signed(total),
         free_memory_mib: signed(total.saturating_sub(held)),
@@ -45,7 +47,20 @@ pub(super) fn status(context: &Context) -> NodeStatus {
         load_avg_15m: fifteen,
         running_components: context.units().iter().flat_map(|unit| infos(context, unit)).collect(),
         draining: context.is_draining().then_some(true),
+        other_memory_mib: Some(signed(view.other_memory_mib)),
+        targets: targets(&view),
+        ..NodeStatus::default()
     }
+}
+
+fn targets(view: &NodeView) -> Vec<TargetInfo> {
+    let of = |counts: &BTreeMap<ComponentName, u32>, name| counts.get(name).copied().map_or(0, i64::from);
+    let told = view.targets.keys().map(|name| TargetInfo {
+        component_name: name.to_string(),
+        target_count: of(&view.targets, name),
+        standby: of(&view.standby, name),
+    });
+    told.filter(|target| target.target_count > 0 || target.standby > 0).collect()
 }
 
 pub(super) fn view(context: &Context) -> NodeView {
