@@ -22,6 +22,8 @@ mod report;
 mod stats;
 mod warm;
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -29,6 +31,7 @@ use bollard::Docker;
 
 use backend::Backend;
 use daemon::Daemon;
+use memory::Phase;
 use options::{Options, Part};
 use proxies::Proxies;
 use report::{Report, say};
@@ -59,11 +62,14 @@ async fn run() -> Result<bool> {
 }
 
 async fn measure(options: &Options, docker: &Docker, report: &mut Report) -> Result<()> {
+    if let Some(program) = options.maelstromd.as_ref().filter(|_| options.runs(Part::Memory)) {
+        measure_memory(options, docker, program, report).await?;
+    }
     let daemon = match &options.maelstromd {
         Some(program) => Some(Daemon::start(options, program).await?),
         None => None,
     };
-    if options.runs_any(&[Part::Warm, Part::Latency, Part::Memory]) {
+    if options.runs_any(&[Part::Warm, Part::Latency]) {
         measure_warm_parts(options, docker, daemon.as_ref(), report).await?;
     }
     if options.runs(Part::Cold) {
@@ -78,28 +84,55 @@ async fn measure(options: &Options, docker: &Docker, report: &mut Report) -> Res
     }
 }
 
-/// All that is measured against one instance that runs throughout.
+/// Each on a daemon that has done nothing yet: what the allocator keeps from one load would count for the next.
+async fn measure_memory(
+    options: &Options,
+    docker: &Docker,
+    program: &Path,
+    report: &mut Report,
+) -> Result<()> {
+    for phase in [Phase::Load, Phase::Connections] {
+        let daemon = Daemon::start(options, program).await?;
+        with_instance(options, docker, Some(&daemon), async |proxies, _| {
+            memory::measure(options, proxies, phase, report).await
+        })
+        .await?;
+        daemon.stop().await?;
+    }
+    Ok(())
+}
+
 async fn measure_warm_parts(
     options: &Options,
     docker: &Docker,
     daemon: Option<&Daemon>,
     report: &mut Report,
 ) -> Result<()> {
+    with_instance(options, docker, daemon, async |proxies, backend| {
+        if options.runs(Part::Warm) {
+            warm::measure(options, proxies, report).await?;
+        }
+        if options.runs(Part::Latency) {
+            latency::measure(options, proxies, backend, report).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Measures against one instance, at the address given, that runs throughout behind all proxies.
+async fn with_instance(
+    options: &Options,
+    docker: &Docker,
+    daemon: Option<&Daemon>,
+    measure: impl AsyncFnOnce(&Proxies, SocketAddr) -> Result<()>,
+) -> Result<()> {
     if let Some(daemon) = daemon {
         daemon.put_warm_project().await?;
     }
     let backend = Backend::start(docker, daemon).await?;
     let proxies = Proxies::start(options, backend.address, daemon)?;
-    // First, while the daemon has served next to nothing.
-    if options.runs(Part::Memory) {
-        memory::measure(options, &proxies, report).await?;
-    }
-    if options.runs(Part::Warm) {
-        warm::measure(options, &proxies, report).await?;
-    }
-    if options.runs(Part::Latency) {
-        latency::measure(options, &proxies, backend.address, report).await?;
-    }
+    measure(&proxies, backend.address).await?;
     drop(proxies);
     backend.stop(docker).await?;
     match daemon {
