@@ -12,6 +12,7 @@
 mod acquire;
 mod cold_start;
 mod endpoint;
+mod peers;
 mod pool;
 mod reading;
 mod slot;
@@ -37,10 +38,12 @@ use tokio::sync::Notify;
 pub use acquire::{AcquireError, Ask, StartFailure};
 pub use cold_start::{ColdStart, Phase};
 pub use endpoint::Endpoint;
+pub use peers::PeerServing;
 pub use pool::{ComponentPool, Retired};
 pub use reading::{InstanceReading, Load, PoolReading};
 pub use slot::Slot;
 
+use self::peers::Peers;
 use crate::{cluster::Snapshot, journal::Journal};
 
 /// Routes and pools of this node.
@@ -49,6 +52,7 @@ pub struct Router {
     table: ArcSwap<Table>,
     /// Configurations are put in place one after the other.
     configuring: Mutex<()>,
+    peers: Mutex<Peers>,
     journal: Arc<Journal>,
     demand: Arc<Notify>,
 }
@@ -77,6 +81,7 @@ impl Router {
         Arc::new(Self {
             table: ArcSwap::default(),
             configuring: Mutex::default(),
+            peers: Mutex::default(),
             journal,
             demand: Arc::default(),
         })
