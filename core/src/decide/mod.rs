@@ -8,6 +8,7 @@ pub mod converge;
 pub mod cron;
 pub mod health;
 pub mod lease;
+pub mod membership;
 pub mod placement;
 pub mod pool;
 pub mod route;

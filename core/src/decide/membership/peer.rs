@@ -1,0 +1,212 @@
+//! One peer: its newest status, whether it answers, and when it is to be asked again.
+
+use std::sync::Arc;
+
+use super::{Change, Contact, EXCHANGE_EVERY, PROBE_MAX, PROBE_MIN, PeerView, QUIET, run_of};
+use crate::{names::NodeId, ports::store::Heartbeat, time::Moment, wire::NodeStatus};
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) url: String,
+    /// The newest run known of its daemon.
+    pub(super) run: String,
+    /// When that run was last heard of, by whatever way.
+    pub(super) run_heard: Moment,
+    /// When statuses were last exchanged; `None`: they should be now.
+    pub(super) exchanged: Option<Moment>,
+    status: Option<Arc<NodeStatus>>,
+    reach: Reach,
+    /// When the last question that it answered was asked.
+    answered: Option<Moment>,
+    /// When it was last asked.
+    asked: Option<Moment>,
+    /// It is to be asked then, whatever else.
+    check: Option<Moment>,
+    /// The last beat read, and when that was first seen.
+    beat: Option<(u64, Moment)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Reach {
+    Reachable,
+    Silent { since: Moment, failures: u32 },
+}
+
+// === impl Peer ===
+
+impl Peer {
+    /// Silent until it answers; to be asked at once.
+    pub(super) fn new(url: String, run: String, now: Moment) -> Self {
+        Self {
+            url,
+            run,
+            run_heard: now,
+            exchanged: None,
+            status: None,
+            reach: Reach::Silent { since: now, failures: 0 },
+            answered: None,
+            asked: None,
+            check: Some(now),
+            beat: None,
+        }
+    }
+
+    pub(super) fn view(&self, node: &NodeId) -> PeerView {
+        let bare = || {
+            Arc::new(NodeStatus {
+                node_id: node.to_string(),
+                peer_url: self.url.clone(),
+                incarnation: Some(self.run.clone()).filter(|run| !run.is_empty()),
+                ..NodeStatus::default()
+            })
+        };
+        PeerView { status: self.status.clone().unwrap_or_else(bare), silent_since: self.silent_since() }
+    }
+
+    pub(super) fn silent_since(&self) -> Option<Moment> {
+        match self.reach {
+            Reach::Reachable => None,
+            Reach::Silent { since, .. } => Some(since),
+        }
+    }
+
+    pub(super) fn next_contact(&self) -> (Moment, Contact) {
+        match self.reach {
+            // An answer carries its status, with which it can be used again.
+            Reach::Silent { failures, .. } => (self.next_probe(failures), Contact::Exchange),
+            Reach::Reachable => {
+                let exchange = self.exchanged.map_or(Moment::ZERO, |at| at + EXCHANGE_EVERY);
+                let ping = self.run_heard + QUIET;
+                let ping = self.check.map_or(ping, |check| check.min(ping));
+                if exchange <= ping { (exchange, Contact::Exchange) } else { (ping, Contact::Ping) }
+            }
+        }
+    }
+
+    fn next_probe(&self, failures: u32) -> Moment {
+        let Some(asked) = self.asked else { return Moment::ZERO };
+        let pause = PROBE_MIN * 2_u32.saturating_pow(failures.saturating_sub(1).min(16));
+        let by_pause = asked + pause.min(PROBE_MAX);
+        self.check.map_or(by_pause, |check| check.min(by_pause))
+    }
+
+    /// Whether the status is newer than the one known.
+    pub(super) fn takes(&self, status: &NodeStatus) -> bool {
+        let age = |status: &NodeStatus| (run_of(status).to_owned(), status.version, status.observed_at);
+        match &self.status {
+            _ if run_of(status) < self.run.as_str() => false,
+            None => true,
+            Some(known) => age(status) > age(known),
+        }
+    }
+
+    pub(super) fn take_and_tell(&mut self, node: &NodeId, status: NodeStatus, now: Moment) -> Vec<Change> {
+        self.take(status, now);
+        vec![Change::Status(node.clone())]
+    }
+
+    pub(super) fn take(&mut self, status: NodeStatus, now: Moment) {
+        if run_of(&status) != self.run {
+            run_of(&status).clone_into(&mut self.run);
+            self.begin_run();
+        }
+        self.run_heard = now;
+        self.url.clone_from(&status.peer_url);
+        self.status = Some(Arc::new(status));
+    }
+
+    /// Its heartbeat names another run, which has told nothing yet.
+    pub(super) fn restarted(&mut self, heartbeat: &Heartbeat, now: Moment) {
+        self.run.clone_from(&heartbeat.incarnation);
+        self.url.clone_from(&heartbeat.peer_url);
+        self.run_heard = now;
+        self.status = None;
+        self.begin_run();
+        self.beat(heartbeat.beat, now);
+    }
+
+    /// Another run knows nothing of what the last one was told.
+    fn begin_run(&mut self) {
+        self.exchanged = None;
+        self.check = Some(Moment::ZERO);
+        self.beat = None;
+    }
+
+    /// It said something by itself: if it could not be reached, it may be by now.
+    pub(super) fn greeted(&mut self, now: Moment) {
+        self.run_heard = now;
+        if matches!(self.reach, Reach::Silent { .. }) {
+            self.doubt(now);
+        }
+    }
+
+    /// True if it could not be reached until now.
+    pub(super) fn answered(&mut self, exchanged: bool, asked: Moment, now: Moment) -> bool {
+        if exchanged {
+            self.exchanged = Some(now);
+        }
+        self.asked = self.asked.max(Some(asked));
+        self.answered = self.answered.max(Some(asked));
+        self.run_heard = now;
+        self.check = None;
+        let silent = matches!(self.reach, Reach::Silent { .. });
+        self.reach = Reach::Reachable;
+        silent
+    }
+
+    /// True if it could be reached until now. An answer to a later question outweighs it.
+    pub(super) fn failed(&mut self, asked: Moment, now: Moment) -> bool {
+        if self.answered.is_some_and(|answered| answered > asked) {
+            return false;
+        }
+        // Pauses count from here on, or slow failures would be asked again without any.
+        self.asked = self.asked.max(Some(now));
+        self.check = None;
+        match &mut self.reach {
+            Reach::Silent { failures, .. } => {
+                *failures = failures.saturating_add(1);
+                false
+            }
+            Reach::Reachable => {
+                self.reach = Reach::Silent { since: now, failures: 1 };
+                true
+            }
+        }
+    }
+
+    /// True if it could be reached until now.
+    pub(super) fn suspect(&mut self, now: Moment) -> bool {
+        let reachable = matches!(self.reach, Reach::Reachable);
+        if reachable {
+            self.reach = Reach::Silent { since: now, failures: 0 };
+            self.check = Some(now);
+        }
+        reachable
+    }
+
+    /// Asks soon, but not more often than a silent peer is asked at most.
+    pub(super) fn doubt(&mut self, now: Moment) {
+        let at = self.asked.map_or(now, |asked| now.max(asked + PROBE_MIN));
+        self.check = Some(self.check.map_or(at, |check| check.min(at)));
+    }
+
+    pub(super) fn beat(&mut self, beat: u64, now: Moment) {
+        if self.beat.is_none_or(|(known, _)| known != beat) {
+            self.beat = Some((beat, now));
+        }
+    }
+
+    pub(super) fn last_beat(&self) -> Option<u64> {
+        self.beat.map(|(beat, _)| beat)
+    }
+
+    /// A heartbeat of this run was seen before `moment`.
+    pub(super) fn had_beat_before(&self, moment: Moment) -> bool {
+        self.beat.is_some_and(|(_, seen)| seen < moment)
+    }
+
+    /// When it was last known to live.
+    pub(super) fn last_sign(&self) -> Moment {
+        self.beat.map_or(self.run_heard, |(_, seen)| seen.max(self.run_heard))
+    }
+}
