@@ -45,6 +45,9 @@ pub struct NodeStatus {
     /// What the node acts in.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub roles: Vec<RoleInfo>,
+    /// Since when the node that answers can't reach this one (Unix ms): all else is what was known then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreachable_since: Option<i64>,
 }
 
 /// How many instances of a component a node is to run.
@@ -129,6 +132,10 @@ pub struct ComponentInfo {
     /// True for a paused standby instance, which takes no traffic until it is resumed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standby: Option<bool>,
+    /// True while a request has failed on it and it gets no others before it was checked, and before it
+    /// got its first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspect: Option<bool>,
     /// Requests that the instance is serving now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<i64>,

@@ -1,8 +1,11 @@
-//! What the nodes of a cluster share: the configuration, kept in memory, and the roles.
+//! What the nodes of a cluster share: the configuration, kept in memory, the roles, and what they know of
+//! each other.
 
 mod changes;
 mod configuration;
+mod peers;
 mod roles;
 
 pub use configuration::{ConfigurationCache, Snapshot, Source, UpdateError};
+pub use peers::{PeerError, PeerRouting, PeerView, Peers, PeersParts, PeersSettings};
 pub use roles::{Roles, RolesSettings};

@@ -7,6 +7,7 @@ use maelstrom_core::{
     decide::{
         converge::{State, Step, plan},
         placement::NodeView,
+        pool::Standing,
     },
     names::ComponentName,
     time::WallTime,
@@ -146,6 +147,8 @@ fn info(instance: &Arc<Instance>, pool: Option<&PoolReading>) -> ComponentInfo {
         pool.and_then(|pool| pool.instances.iter().find(|reading| Some(&reading.id) == id.as_ref()));
     let component = &instance.component;
     let standby = instance.is_standby();
+    let in_rotation = reading.is_some_and(|reading| reading.standing == Standing::InRotation);
+    let suspect = instance.state() == State::Serving && !in_rotation;
     ComponentInfo {
         component_name: component.name.to_string(),
         component_version: component.version,
@@ -159,6 +162,7 @@ fn info(instance: &Arc<Instance>, pool: Option<&PoolReading>) -> ComponentInfo {
         instance_id: id.map(|id| id.to_string()),
         address: instance.address().map(|address| address.to_string()),
         standby: standby.then_some(true),
+        suspect: suspect.then_some(true),
         in_flight: Some(reading.map_or(0, |r| i64::from(r.in_flight))),
     }
 }
