@@ -142,6 +142,13 @@ class Launching(GroupTest):
         self.assertEqual(set(states.values()), {STARTING})
         self.assertIn(second, states)
 
+    def test_a_launch_that_nobody_completes_is_abandoned_by_default(self):
+        first, second = self.states()
+        self.complete(InstanceId=second)
+        controls("PATCH", speed=30)
+        eventually("it is replaced", lambda: len(states := self.states()) == 2 and first not in states)
+        self.assertEqual(self.states()[second], SERVING)
+
     def test_an_instance_that_is_terminated_on_its_way_in_is_told_of_once(self):
         first, second = self.states()
         self.terminate(first, decrement=True)

@@ -145,6 +145,15 @@ class Termination(GroupTest):
         self.complete(hook="two", InstanceId=first)
         self.assertEqual(self.states(), {second: SERVING})
 
+    def test_one_of_two_hooks_abandons_both(self):
+        self.put_hook(name="one")
+        self.put_hook(name="two")
+        first, second = self.states()
+        self.terminate(first, decrement=True)
+        self.complete(hook="one", result="ABANDON", InstanceId=first)
+        self.assertEqual(self.states(), {second: SERVING})
+        self.refused("ValidationError", "No active Lifecycle Action", self.complete, hook="two", InstanceId=first)
+
     def test_a_terminating_instance_is_not_terminated_twice(self):
         self.put_hook()
         first, _ = self.states()
