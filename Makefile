@@ -39,7 +39,7 @@ demo: setup ## a project on this machine: cold start, calls, cron (KEEP=1 leaves
 # Everything in one build: the programs end up in target/debug, where the suites find them
 # beside their own binaries, with dependencies compiled once for all.
 test: lint ## everything that must hold: lint, unit, conformance, real containers (FILTER=name)
-	@tests/setup/packages test
+	@tests/setup/packages test cluster
 	$(call say,Building the programs and their tests)
 	@cargo build --locked --workspace --all-targets
 	$(call say,Building the images that tests run)

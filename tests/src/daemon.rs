@@ -17,14 +17,15 @@ use bollard::{
     Docker,
     query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
+    api::Api,
     client::{Answer, Client},
     engine::OwnEngine,
     image,
-    wait::{self, LONG},
+    wait::LONG,
 };
 
 /// A daemon under test. Dropping it kills it and removes its containers.
@@ -261,65 +262,39 @@ impl Daemon {
 
     // === The management API ===
 
-    /// Sends `body` to the management API as it is.
+    /// The management API, for what has no short form here.
+    pub fn api(&self) -> Api {
+        Api::new(self.private())
+    }
+
+    /// See [`Api::rpc_raw`].
     pub async fn rpc_raw(&self, body: impl Into<bytes::Bytes>) -> Result<Answer> {
-        let headers = [("content-type", "application/json")];
-        self.private().send(hyper::Method::POST, "/_mael/v1", &headers, body.into()).await
+        self.api().rpc_raw(body).await
     }
 
-    /// Calls a method; a JSON-RPC error is an error that says code and message.
+    /// See [`Api::rpc`].
     pub async fn rpc(&self, method: &str, params: Value) -> Result<Value> {
-        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": [params] });
-        let answer = self.rpc_raw(request.to_string()).await?.json()?;
-        if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
-            bail!("{method}: {} {}", error["code"], error["message"]);
-        }
-        Ok(answer["result"].clone())
+        self.api().rpc(method, params).await
     }
 
-    /// Puts a component that runs the test service; `fields` override at the top and inside `docker`.
-    /// Returns its version.
+    /// See [`Api::put_component`].
     pub async fn put_component(&self, name: &str, fields: Value, docker: Value) -> Result<i64> {
-        let current = self.rpc("MaelstromService.GetComponent", json!({ "name": name })).await;
-        let version = current.map_or(0, |found| found["component"]["version"].as_i64().unwrap_or(0));
-        let mut component = json!({
-            "name": name, "version": version, "environment": [], "maxConcurrency": 10,
-            "docker": {
-                "image": image::APP, "httpPort": 8080, "httpHealthCheckPath": "/health", "reserveMemoryMiB": 16,
-            },
-        });
-        merge(&mut component, fields);
-        merge(&mut component["docker"], docker);
-        let put = self.rpc("MaelstromService.PutComponent", json!({ "component": component })).await?;
-        put["version"].as_i64().context("no version")
+        self.api().put_component(name, fields, docker).await
     }
 
-    /// Routes `prefix` to the component.
+    /// See [`Api::put_route`].
     pub async fn put_route(&self, name: &str, component: &str, http: Value) -> Result<()> {
-        let source =
-            json!({ "name": name, "componentName": component, "version": 0, "modifiedAt": 0, "http": http });
-        self.rpc("MaelstromService.PutEventSource", json!({ "eventSource": source })).await?;
-        Ok(())
+        self.api().put_route(name, component, http).await
     }
 
-    /// The instances that the node reports, of one component or (with "") of all.
+    /// See [`Api::instances`].
     pub async fn instances(&self, component: &str) -> Result<Vec<Value>> {
-        let status = self.rpc("NodeService.GetStatus", json!({})).await?;
-        let all =
-            status["status"]["runningComponents"].as_array().cloned().context("no runningComponents")?;
-        Ok(all.into_iter().filter(|i| component.is_empty() || i["componentName"] == component).collect())
+        self.api().instances(component).await
     }
 
-    /// Waits until the component has exactly `count` active instances and no others.
+    /// See [`Api::wait_instances`].
     pub async fn wait_instances(&self, component: &str, count: usize) -> Result<Vec<Value>> {
-        let what = format!("{count} active instances of {component}");
-        let found = wait::until(&what, LONG, || async {
-            let all = self.instances(component).await?;
-            let active = all.iter().filter(|i| i["status"] == "active" && i["standby"] != true).count();
-            ensure!(active == count && all.len() == count, "there are {all:?}");
-            Ok(Some(all))
-        });
-        found.await.with_context(|| self.log())
+        self.api().wait_instances(component, count).await.with_context(|| self.log())
     }
 
     /// Containers of this node on the engine, as Docker tells it: id and state.
@@ -354,14 +329,8 @@ impl Drop for Daemon {
 
 /// The test runner shows what a failed test wrote.
 #[allow(clippy::print_stderr)]
-fn report(text: &str) {
+pub(crate) fn report(text: &str) {
     eprintln!("{text}");
-}
-
-fn merge(into: &mut Value, from: Value) {
-    if let (Value::Object(into), Value::Object(from)) = (into, from) {
-        into.extend(from);
-    }
 }
 
 /// The engine that the tests use.

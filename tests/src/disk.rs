@@ -1,11 +1,10 @@
 //! A disk that is full or read-only, which files of root's can't be made by permissions.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
+
+use crate::command::run;
 
 /// A file system in memory with a size of its own; unmounted when dropped.
 pub struct SmallDisk {
@@ -35,7 +34,8 @@ impl SmallDisk {
     /// Possible only while no file on it is open for writing.
     pub fn read_only(&self, on: bool) -> Result<()> {
         let mode = if on { "remount,ro" } else { "remount,rw" };
-        run(&["mount", "-o", mode, &self.path.display().to_string()])
+        run(&["mount", "-o", mode, &self.path.display().to_string()])?;
+        Ok(())
     }
 }
 
@@ -44,13 +44,4 @@ impl Drop for SmallDisk {
         // Lazily: a daemon that still runs keeps its files until it ends.
         let _ = run(&["umount", "-l", &self.path.display().to_string()]);
     }
-}
-
-fn run(command: &[&str]) -> Result<()> {
-    let output = Command::new(command[0])
-        .args(&command[1..])
-        .output()
-        .with_context(|| format!("running {} (a root's job)", command[0]))?;
-    ensure!(output.status.success(), "{}: {}", command.join(" "), String::from_utf8_lossy(&output.stderr));
-    Ok(())
 }

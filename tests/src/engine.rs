@@ -6,11 +6,14 @@ use std::{
     sync::atomic::{AtomicU8, Ordering},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use tempfile::TempDir;
 
-use crate::wait::{self, LONG};
+use crate::{
+    command::run,
+    wait::{self, LONG},
+};
 
 /// A `dockerd` with its own folders, socket and bridge. Dropping it stops it and removes all of that.
 pub struct OwnEngine {
@@ -83,13 +86,4 @@ impl Drop for OwnEngine {
         let _ = self.stop();
         let _ = run(&["ip", "link", "del", &self.bridge]);
     }
-}
-
-fn run(command: &[&str]) -> Result<()> {
-    let output = Command::new(command[0])
-        .args(&command[1..])
-        .output()
-        .with_context(|| format!("running {} (a root's job)", command[0]))?;
-    ensure!(output.status.success(), "{}: {}", command.join(" "), String::from_utf8_lossy(&output.stderr));
-    Ok(())
 }
