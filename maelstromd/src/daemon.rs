@@ -5,7 +5,7 @@
 //!   store ─► configuration ─► routing ─► router ─► gateways ◄─ sockets
 //!                 │                        ▲ │         ▲
 //!                 ▼                        │ ▼         │
-//!   engine ─►   node  ◄────── targets ── control    management API
+//!   engine ─►   node  ◄────── targets ── control    management API ◄─► peers
 //! ```
 //! Sockets are opened first, so that a port in use is told before anything is touched. Then the store:
 //! without a configuration there is nothing to serve. The engine may be away: the node goes on trying.
@@ -37,8 +37,9 @@ use self::{
     signals::Signals,
 };
 use crate::{
-    cluster::Roles,
+    cluster::{Peers, Roles},
     config::Settings,
+    control::Targets as _,
     gateway::Gateway,
     journal::{Entry, Journal},
     logs,
@@ -75,6 +76,7 @@ pub struct Daemon {
     node: Arc<Node>,
     gateway: Arc<Gateway>,
     roles: Arc<Roles>,
+    peers: Arc<Peers>,
     /// Public and private.
     listeners: [Listener; 2],
     signals: Signals,
@@ -117,6 +119,7 @@ impl Daemon {
         .data("version", env!("CARGO_PKG_VERSION"))
         .data("store", ground.path.display().to_string())
         .data("private_url", parts.private_url.as_str())
+        .data("peer_url", parts.node.status().peer_url)
         .data("memory_mib", parts.total_memory_mib);
 
         let daemon = Self {
@@ -125,6 +128,7 @@ impl Daemon {
             node: parts.node.clone(),
             gateway: parts.gateway.clone(),
             roles: parts.roles.clone(),
+            peers: parts.peers.clone(),
             listeners,
             signals,
             public: Tasks::new(),
@@ -143,10 +147,11 @@ impl Daemon {
     /// Sets the loops going.
     fn launch(&self, ground: Ground, parts: Parts) {
         let Ground { configuration, journal, .. } = ground;
-        let Parts { engine, routing, pulls, pruner, logs, node, control, roles, cron, .. } = parts;
+        let Parts { engine, routing, pulls, pruner, logs, node, control, roles, peers, cron, .. } = parts;
         let Self { base, work, events, .. } = self;
         base.spawn("configuration", configuration.clone().run(base.token().clone()));
         base.spawn("routing", routing.run(base.token().clone()));
+        base.spawn("peers", peers.run(node.changes(), roles.readings(), base.token().clone()));
         base.spawn("roles", roles.run(base.token().clone()));
         base.spawn_cancellable("engine watch", engine::watch(engine, journal));
         base.spawn_cancellable("container logs", logs::forward(logs));

@@ -68,8 +68,10 @@ impl Rig {
             router: router.clone(),
             journal: journal.clone(),
             clock,
+            roles: watch::channel(std::collections::BTreeMap::new()).1,
         };
         let settings = NodeSettings {
+            incarnation: "1".into(),
             total_memory_mib: 4_096,
             private_url: "http://172.17.0.1:1".into(),
             peer_url: String::new(),

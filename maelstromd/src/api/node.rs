@@ -1,5 +1,4 @@
-//! `NodeService`: what nodes tell and ask each other, and what `maelctl cluster` shows. This build knows
-//! one node: itself.
+//! `NodeService`: what nodes tell and ask each other, and what `maelctl cluster` shows.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +11,7 @@ use maelstrom_core::{
 
 use super::errors::invalid;
 use crate::{
-    cluster::ConfigurationCache,
+    cluster::{ConfigurationCache, Peers},
     control::{Control, Delta, PlaceError, Target, Targets as _},
     node::Node,
 };
@@ -20,6 +19,8 @@ use crate::{
 /// A blocking caller is answered by then whatever happened: starts are bounded by their checks, and
 /// callers have time limits of their own.
 const BLOCK_MAX: Duration = Duration::from_secs(120);
+/// Peers that have not answered by then are shown as they were known last.
+const REFRESH_LIMIT: Duration = Duration::from_secs(2);
 /// Counts beyond it are a mistake.
 const COUNT_MAX: i64 = 10_000;
 
@@ -29,6 +30,7 @@ pub struct NodeService {
     pub node: Arc<Node>,
     pub control: Arc<Control>,
     pub configuration: Arc<ConfigurationCache>,
+    pub peers: Arc<Peers>,
 }
 
 // === impl NodeService ===
@@ -39,15 +41,18 @@ impl NodeService {
         let (all, one, told, place, targets, end) =
             (self.clone(), self.clone(), self.clone(), self.clone(), self.clone(), self.clone());
         registry
-            .on(wire::ListNodeStatus, move |_| {
-                let nodes = vec![all.node.status()];
-                let responding_node_id = all.id.to_string();
-                std::future::ready(Ok(wire::ListNodeStatusOutput { responding_node_id, nodes }))
+            .on(wire::ListNodeStatus, move |input| {
+                let this = all.clone();
+                async move { Ok(this.all(&input).await) }
             })
-            .on(wire::GetStatus, move |_| {
+            .on(wire::GetStatus, move |input| {
+                if let Some(status) = input.status {
+                    one.peers.observe(status);
+                }
                 std::future::ready(Ok(wire::GetStatusOutput { status: one.node.status() }))
             })
-            .on(wire::StatusChanged, move |_| {
+            .on(wire::StatusChanged, move |input| {
+                told.status_changed(input);
                 std::future::ready(Ok(wire::StatusChangedOutput { node_id: told.id.to_string() }))
             })
             .on(wire::PlaceComponent, move |input| std::future::ready(place.place(&input.component_name)))
@@ -63,6 +68,24 @@ impl NodeService {
                     instance_id: None,
                 }))
             })
+    }
+
+    async fn all(&self, input: &wire::ListNodeStatusInput) -> wire::ListNodeStatusOutput {
+        if input.force_refresh == Some(true) {
+            self.peers.refresh(REFRESH_LIMIT).await;
+        }
+        let mut nodes = self.peers.statuses();
+        nodes.push(self.node.status());
+        nodes.sort_by(|a, b| (a.started_at, &a.node_id).cmp(&(b.started_at, &b.node_id)));
+        wire::ListNodeStatusOutput { responding_node_id: self.id.to_string(), nodes }
+    }
+
+    fn status_changed(&self, input: wire::StatusChangedInput) {
+        match (input.exiting, input.status) {
+            (true, status) => self.peers.leaves(&NodeId::new(input.node_id), status.as_ref()),
+            (false, Some(status)) => self.peers.observe(status),
+            (false, None) => {}
+        }
     }
 
     fn place(&self, name: &str) -> Result<wire::PlaceComponentOutput, RpcError> {

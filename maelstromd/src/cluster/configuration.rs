@@ -56,6 +56,8 @@ pub struct ConfigurationCache {
     journal: Arc<Journal>,
     current: ArcSwap<Snapshot>,
     changes: watch::Sender<Arc<Snapshot>>,
+    /// The last commit by this node.
+    commits: watch::Sender<Revision>,
     /// One refresh at a time, so that an older reading can't replace a newer one.
     refresh: tokio::sync::Mutex<Refresh>,
 }
@@ -125,6 +127,7 @@ impl ConfigurationCache {
             journal,
             current: ArcSwap::new(empty.clone()),
             changes: watch::Sender::new(empty),
+            commits: watch::Sender::default(),
             refresh: tokio::sync::Mutex::default(),
         };
         let (snapshot, unparsed) = Snapshot::parse(cache.store.configuration().await?);
@@ -143,9 +146,15 @@ impl ConfigurationCache {
         self.changes.subscribe()
     }
 
+    /// Follows what this node commits: other nodes may be told.
+    pub fn commits(&self) -> watch::Receiver<Revision> {
+        self.commits.subscribe()
+    }
+
     /// Applies all `ops` or none. When it returns, [`Self::current`] includes them.
     pub async fn commit(&self, ops: Vec<Op>) -> StoreResult<Arc<Snapshot>> {
-        self.store.commit(ops).await?;
+        let revision = self.store.commit(ops).await?;
+        self.commits.send_replace(revision);
         self.refresh().await.map_err(|error| match error {
             StoreError::Unavailable { reason } => StoreError::Unavailable {
                 reason: format!("the change is stored, but could not be read back yet: {reason}"),

@@ -8,4 +8,4 @@ mod roles;
 
 pub use configuration::{ConfigurationCache, Snapshot, Source, UpdateError};
 pub use peers::{PeerError, PeerRouting, PeerView, Peers, PeersParts, PeersSettings};
-pub use roles::{Roles, RolesSettings};
+pub use roles::{Reading, Roles, RolesSettings};

@@ -31,7 +31,7 @@ use maelstrom_core::{
     names::NodeId,
     ports::{
         clock::Clock,
-        store::{Heartbeat, Store},
+        store::{Heartbeat, Revision, Store},
     },
     rpc::{CallError, TransportError},
     time::Moment,
@@ -45,6 +45,7 @@ pub use maelstrom_core::decide::membership::PeerView;
 pub use routing::PeerRouting;
 
 use self::link::Link;
+use super::Reading;
 use crate::{
     journal::{Entry, Journal},
     tasks::Tasks,
@@ -69,6 +70,8 @@ pub struct PeersParts {
     pub status: Arc<dyn Fn() -> NodeStatus + Send + Sync>,
     pub routing: Arc<dyn PeerRouting>,
     pub store: Arc<dyn Store>,
+    /// Peers are told that the configuration was changed by this node.
+    pub commits: watch::Receiver<Revision>,
     pub journal: Arc<Journal>,
     pub clock: Arc<dyn Clock>,
 }
@@ -84,8 +87,7 @@ pub struct Peers {
     inner: Mutex<Inner>,
     changes: watch::Sender<u64>,
     announced: watch::Sender<Announced>,
-    /// Rises with each commit on this node.
-    data: watch::Sender<u64>,
+    commits: watch::Receiver<Revision>,
     /// One per peer, and what outlives a peer by a moment.
     tasks: Tasks,
     /// For the tasks that peers get when they join.
@@ -121,19 +123,19 @@ pub enum PeerError {
 
 impl Peers {
     pub fn new(settings: PeersSettings, parts: PeersParts) -> Arc<Self> {
-        let PeersParts { status, routing, store, journal, clock } = parts;
+        let PeersParts { status, routing, store, commits, journal, clock } = parts;
         let membership = Membership::new(settings.node.clone(), settings.liveness);
         Arc::new_cyclic(|me| Self {
             settings,
             status,
             routing,
             store,
+            commits,
             journal,
             clock,
             inner: Mutex::new(Inner { membership, links: HashMap::new() }),
             changes: watch::Sender::new(0),
             announced: watch::Sender::default(),
-            data: watch::Sender::new(0),
             tasks: Tasks::new(),
             me: me.clone(),
         })
@@ -142,6 +144,17 @@ impl Peers {
     /// All peers, this node not among them, sorted by id.
     pub fn view(&self) -> Vec<PeerView> {
         self.inner.lock().membership.view()
+    }
+
+    /// The statuses of all peers; of those that can't be reached with since when.
+    pub fn statuses(&self) -> Vec<NodeStatus> {
+        let (now, wall) = (self.clock.now(), self.clock.wall());
+        let ago = |since: Moment| i64::try_from(now.since(since).as_millis()).unwrap_or(i64::MAX);
+        let status = |view: PeerView| NodeStatus {
+            unreachable_since: view.silent_since.map(|since| wall.as_millis() - ago(since)),
+            ..NodeStatus::clone(&view.status)
+        };
+        self.view().into_iter().map(status).collect()
     }
 
     /// Rises with each change of a status or of who can be reached.
@@ -226,11 +239,6 @@ impl Peers {
         self.link(node).ok()?.client().transport().socket_address()
     }
 
-    /// The configuration was changed on this node: peers are told.
-    pub fn data_changed(&self) {
-        self.data.send_modify(|number| *number += 1);
-    }
-
     /// Asks all peers for their status at once; those that don't answer within `limit` stay as they were.
     pub async fn refresh(&self, limit: Duration) {
         let input =
@@ -294,10 +302,20 @@ impl Peers {
 
 impl Peers {
     /// Finds peers and keeps them informed until `token` fires. `versions` changes whenever peers have to
-    /// be told a new status of this node.
-    pub async fn run(self: Arc<Self>, versions: watch::Receiver<i64>, token: CancellationToken) {
+    /// be told a new status of this node; `readings` are what the roles read anyway.
+    pub async fn run(
+        self: Arc<Self>,
+        versions: watch::Receiver<i64>,
+        readings: watch::Receiver<Arc<Reading>>,
+        token: CancellationToken,
+    ) {
         let work = async {
-            tokio::join!(self.announce_changes(versions), self.follow_suspects(), self.discover());
+            tokio::join!(
+                self.announce_changes(versions),
+                self.follow_suspects(),
+                self.follow_readings(readings),
+                self.discover()
+            );
         };
         tokio::select! {
             () = token.cancelled() => {}

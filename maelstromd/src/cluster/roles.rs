@@ -4,8 +4,18 @@
 //! what and bids. Whoever acts in a role asks [`Roles::owns`] each time; [`Roles::changes`] only wakes.
 //! On a store that no other node can use there is nothing to prove: no heartbeat is written, and roles
 //! stay even while nothing can be.
+//!
+//! A node that leaves gives its roles back first and beats on while it drains: it is alive, and others may
+//! still send it what they have to. Its heartbeat goes last, by [`Roles::leave`].
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use maelstrom_core::{
     decide::lease::{Lease, LeaseSettings, Tenure, Term},
@@ -13,8 +23,9 @@ use maelstrom_core::{
     names::{NodeId, Role},
     ports::{
         clock::Clock,
-        store::{Entity, Heartbeat, Store, StoreError, StoreResult},
+        store::{Entity, Heartbeat, RoleRecord, Store, StoreError, StoreResult},
     },
+    time::Moment,
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -46,8 +57,23 @@ pub struct Roles {
     settings: RolesSettings,
     wanted: Mutex<Vec<Role>>,
     lease: Mutex<Lease>,
+    /// One reading with its bids at a time, so that nothing is won once roles were given back.
+    bidding: tokio::sync::Mutex<()>,
+    /// Set once: roles are given back and not taken any more.
+    leaving: AtomicBool,
+    reading: watch::Sender<Arc<Reading>>,
     /// What was told last: role and term of each owned one.
     told: watch::Sender<BTreeMap<Role, Term>>,
+}
+
+/// What the store said of roles and who lives.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// The owners' heartbeats at least.
+    pub heartbeats: Vec<Heartbeat>,
+    pub roles: Vec<RoleRecord>,
+    /// When the heartbeats were asked for.
+    pub asked: Moment,
 }
 
 // === impl RolesSettings ===
@@ -90,13 +116,38 @@ impl Roles {
             settings,
             wanted: Mutex::new(wanted),
             lease,
+            bidding: tokio::sync::Mutex::default(),
+            leaving: AtomicBool::new(false),
+            reading: watch::Sender::default(),
             told: watch::Sender::new(BTreeMap::new()),
         })
+    }
+
+    /// Names this run of the daemon.
+    pub fn incarnation(&self) -> &str {
+        &self.settings.incarnation
     }
 
     /// The term in which this node may act in `role` now; whatever it sends or writes carries it.
     pub fn owns(&self, role: &Role) -> Option<Term> {
         self.lease.lock().owns(role, self.clock.now())
+    }
+
+    /// Who acts in `role`, in which term, as the store said last; this node only while it may act.
+    pub fn owner_of(&self, role: &Role) -> Option<(NodeId, Term)> {
+        let own = &self.settings.node;
+        if let Some(term) = self.owns(role) {
+            return Some((own.clone(), term));
+        }
+        let reading = self.reading.borrow();
+        let record = reading.roles.iter().find(|record| record.role == *role)?;
+        let owner = record.owner.clone().filter(|owner| owner != own)?;
+        Some((owner, Term(record.term)))
+    }
+
+    /// What the store said last, again with each reading.
+    pub fn readings(&self) -> watch::Receiver<Arc<Reading>> {
+        self.reading.subscribe()
     }
 
     /// Wakes when roles are taken or lost. A lapse is noticed here within a look; [`Self::owns`] knows it
@@ -177,12 +228,17 @@ impl Roles {
 
     /// Reads who owns what, then who lives (in this order), and bids.
     async fn look(&self) -> StoreResult<()> {
+        let _one_at_a_time = self.bidding.lock().await;
         let roles = self.store.roles().await?;
         let asked = self.clock.now();
         let heartbeats = if self.store.exclusive() { Vec::new() } else { self.store.heartbeats().await? };
-        self.refuse_twin(&heartbeats)?;
-        let wanted = self.wanted.lock().clone();
-        let bids = self.lease.lock().bids(&wanted, &roles, &heartbeats, asked, self.clock.now());
+        let reading = Arc::new(Reading { heartbeats, roles, asked });
+        let Reading { heartbeats, roles, .. } = &*reading;
+        self.reading.send_replace(reading.clone());
+        self.refuse_twin(heartbeats)?;
+        let leaving = self.leaving.load(Ordering::Acquire);
+        let wanted = if leaving { Vec::new() } else { self.wanted.lock().clone() };
+        let bids = self.lease.lock().bids(&wanted, roles, heartbeats, asked, self.clock.now());
         for bid in bids {
             match self.store.write_role(bid.record.clone(), bid.seen).await {
                 Ok(()) => self.lease.lock().won(&bid),
@@ -209,9 +265,11 @@ impl Roles {
         Ok(())
     }
 
-    /// Stops acting in all roles, then tells the others so that they need not wait for silence. What
-    /// can't be told is found out by that.
+    /// Stops acting in all roles and takes none any more, then tells the others so that they need not wait
+    /// for silence. What can't be told is found out by that.
     pub async fn give_back(&self) -> StoreResult<()> {
+        self.leaving.store(true, Ordering::Release);
+        let _no_bid_under_way = self.bidding.lock().await;
         let bids = self.lease.lock().give_back();
         self.tell("given back");
         for bid in bids {
@@ -220,6 +278,11 @@ impl Roles {
                 Err(error) => return Err(error),
             }
         }
+        Ok(())
+    }
+
+    /// The node leaves the cluster: nobody looks for it any more. To be called when nothing beats.
+    pub async fn leave(&self) -> StoreResult<()> {
         if self.store.exclusive() {
             return Ok(());
         }

@@ -15,6 +15,8 @@ pub struct Settings {
     #[serde(default, deserialize_with = "unless_empty")]
     pub private_url: Option<String>,
     #[serde(default, deserialize_with = "unless_empty")]
+    pub peer_url: Option<String>,
+    #[serde(default, deserialize_with = "unless_empty")]
     pub node_id: Option<String>,
     /// MiB for containers; `None`: what the system has.
     #[serde(default)]
@@ -27,6 +29,8 @@ pub struct Settings {
     pub http_idle_timeout: Duration,
     #[serde(rename = "cron_refresh_seconds", deserialize_with = "seconds")]
     pub cron_refresh: Duration,
+    #[serde(rename = "node_liveness_seconds", deserialize_with = "seconds")]
+    pub node_liveness: Duration,
     #[serde(rename = "shutdown_pause_seconds", deserialize_with = "seconds")]
     pub shutdown_pause: Duration,
     #[serde(rename = "drain_seconds", deserialize_with = "seconds")]

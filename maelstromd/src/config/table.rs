@@ -74,7 +74,6 @@ const TIMEOUT: Kind = Kind::Number { least: 1, most: 86_400 };
 /// A petabyte in MiB.
 const MEBIBYTES: Kind = Kind::Number { least: 0, most: 1 << 30 };
 const AWS: &str = "AWS integration";
-const CLUSTER: &str = "clusters";
 const TLS: &str = "TLS";
 
 #[rustfmt::skip]
@@ -93,6 +92,8 @@ pub const SETTINGS: &[Setting] = &[
         "port of the private gateway: containers, maelctl, metrics; 0 lets the system choose"),
     setting("MAEL_PRIVATE_URL", "private_url", Kind::Url, None,
         "what containers get as MAELSTROM_PRIVATE_URL; unset: the Docker bridge's address and the private port"),
+    setting("MAEL_PEER_URL", "peer_url", Kind::Url, None,
+        "where other nodes reach the private gateway; unset: MAEL_PRIVATE_URL, else the address it listens on, else that of the default route"),
     setting("MAEL_NODE_ID", "node_id", Kind::NodeId, None,
         "name of this node, unique and the same after a restart; unset: made once and kept beside the store"),
     setting("MAEL_TOTAL_MEMORY", "total_memory", MEBIBYTES, None,
@@ -124,7 +125,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("MAEL_LOG_FORMAT", "log_format", Kind::Choice(&["text", "json"]), Some("text"),
         "text for people or json for programs"),
     setting("MAEL_NODE_LIVENESS_SECONDS", "node_liveness_seconds", Kind::Number { least: 3, most: 86_400 }, Some("300"),
-        "a node that is silent for longer leaves the cluster").of(CLUSTER),
+        "seconds after which a node that gives no sign of life leaves the cluster"),
     setting("MAEL_INSTANCE_ID", "instance_id", Kind::Text, None,
         "the machine's id in the cloud; unset: from the instance metadata on EC2").of(AWS),
     setting("MAEL_TERMINATE_COMMAND", "terminate_command", Kind::Text, None,

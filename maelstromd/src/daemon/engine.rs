@@ -55,7 +55,7 @@ pub(super) async fn address_for_containers(engine: &DockerEngine) -> IpAddr {
 }
 
 /// Connecting a datagram socket sends nothing, but chooses the address that would be sent from.
-fn default_route() -> Option<IpAddr> {
+pub(super) fn default_route() -> Option<IpAddr> {
     const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9);
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect(ANYWHERE).ok()?;

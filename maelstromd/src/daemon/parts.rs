@@ -1,7 +1,10 @@
 //! The parts of the daemon, from the leaves up, each given what it uses. Nothing runs yet when they are
 //! built; what runs of them is started in [`super::Daemon::start`].
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use maelstrom_core::{names::Role, ports::engine::ContainerEngine, rpc::Registry};
 use tokio_util::sync::CancellationToken;
@@ -9,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{engine, ground::Ground, machine, routing::Routing};
 use crate::{
     api::{self, Insight, MaelstromService, NodeService},
-    cluster::{Roles, RolesSettings},
+    cluster::{Peers, PeersParts, PeersSettings, Roles, RolesSettings},
     config::Settings,
     control::{Control, Targets as _},
     docker::DockerEngine,
@@ -34,6 +37,7 @@ pub(super) struct Parts {
     pub(super) node: Arc<Node>,
     pub(super) control: Arc<Control>,
     pub(super) roles: Arc<Roles>,
+    pub(super) peers: Arc<Peers>,
     pub(super) cron: Arc<Cron>,
     pub(super) gateway: Arc<Gateway>,
     pub(super) private_url: String,
@@ -53,6 +57,8 @@ impl Parts {
         let Ground { id, journal, configuration, clock, .. } = ground;
         let docker = DockerEngine::new(None);
         let private_url = private_url(settings, &docker, private).await;
+        let peer_url = peer_url(settings, private, ground.store.exclusive());
+        let roles = roles(ground, &peer_url);
         let engine: Arc<dyn ContainerEngine> = Arc::new(docker);
         let total_memory_mib = settings.total_memory.unwrap_or_else(machine::memory_mib);
 
@@ -67,15 +73,18 @@ impl Parts {
             router: router.clone(),
             journal: journal.clone(),
             clock: clock.clone(),
+            roles: roles.changes(),
         };
         let node_settings = NodeSettings {
+            incarnation: roles.incarnation().to_owned(),
             total_memory_mib,
             private_url: private_url.clone(),
-            peer_url: private_url.clone(),
+            peer_url,
             parallel_starts: machine::cpus(),
         };
         let node = Node::new(id.clone(), node_parts, node_settings);
         let control = Control::new(router.clone(), node.clone(), journal.clone());
+        let peers = peers(settings, ground, &node, &router);
         let logs = InstanceLogs {
             node: id.clone(),
             engine: engine.clone(),
@@ -83,13 +92,13 @@ impl Parts {
             changes: node.changes(),
         };
 
-        let registry = registry(ground, &router, &routing, &node, &control);
+        let registry = registry(ground, &router, &routing, &node, &control, &peers);
         let counted = router.clone();
         let metrics = Arc::new(move || gateway::encode_metrics(&counted));
         let management = api::routes(registry, Arc::new(logs.clone()), metrics, private_stop.clone());
         let gateway = Gateway::new(router, management, gateway_settings(settings));
 
-        let (roles, cron) = roles_and_cron(ground, &private_url, &gateway);
+        let cron = cron(ground, &roles, &gateway);
         let pruner = Pruner {
             node: id.clone(),
             engine: engine.clone(),
@@ -106,6 +115,7 @@ impl Parts {
             node,
             control,
             roles,
+            peers,
             cron,
             gateway,
             private_url,
@@ -121,6 +131,7 @@ fn registry(
     routing: &Arc<Routing>,
     node: &Arc<Node>,
     control: &Arc<Control>,
+    peers: &Arc<Peers>,
 ) -> Registry {
     let Ground { id, journal, configuration, clock, .. } = ground;
     let routing = routing.clone();
@@ -135,6 +146,7 @@ fn registry(
         node: node.clone(),
         control: control.clone(),
         configuration: configuration.clone(),
+        peers: peers.clone(),
     });
     let insight = Arc::new(Insight {
         id: id.clone(),
@@ -147,28 +159,64 @@ fn registry(
     insight.register(nodes.register(maelstrom.register(Registry::new())))
 }
 
-fn roles_and_cron(ground: &Ground, private_url: &str, gateway: &Arc<Gateway>) -> (Arc<Roles>, Arc<Cron>) {
-    let Ground { id, store, journal, configuration, clock, .. } = ground;
+fn roles(ground: &Ground, peer_url: &str) -> Arc<Roles> {
+    let Ground { id, store, journal, clock, .. } = ground;
     // Names this run of the daemon, so that it may repeat what it did and nobody else may.
     let run = ulid::Ulid::generate().to_string();
-    let roles = Roles::new(
+    Roles::new(
         store.clone(),
         journal.clone(),
         clock.clone(),
-        RolesSettings::new(id.clone(), run.clone(), private_url.to_owned()),
+        RolesSettings::new(id.clone(), run, peer_url.to_owned()),
         ROLES.map(Role::new).to_vec(),
-    );
-    let cron = Arc::new(Cron {
+    )
+}
+
+fn peers(settings: &Settings, ground: &Ground, node: &Arc<Node>, router: &Arc<Router>) -> Arc<Peers> {
+    let Ground { id, store, journal, configuration, clock, .. } = ground;
+    let told = node.clone();
+    let parts = PeersParts {
+        status: Arc::new(move || told.status()),
+        routing: router.clone(),
+        store: store.clone(),
+        commits: configuration.commits(),
+        journal: journal.clone(),
+        clock: clock.clone(),
+    };
+    Peers::new(PeersSettings { node: id.clone(), liveness: settings.node_liveness }, parts)
+}
+
+fn cron(ground: &Ground, roles: &Arc<Roles>, gateway: &Arc<Gateway>) -> Arc<Cron> {
+    let Ground { store, journal, configuration, clock, .. } = ground;
+    Arc::new(Cron {
         store: store.clone(),
         configuration: configuration.clone(),
         roles: roles.clone(),
         dispatch: gateway.clone(),
         journal: journal.clone(),
         clock: clock.clone(),
-        claimant: run,
+        claimant: roles.incarnation().to_owned(),
         counts: CronCounts::default(),
-    });
-    (roles, cron)
+    })
+}
+
+/// Where other nodes find the private gateway: as set; else where it listens, and where that is anywhere,
+/// the address that this machine has towards the rest of the world.
+fn peer_url(settings: &Settings, private: SocketAddr, alone: bool) -> String {
+    if let Some(url) = settings.peer_url.as_ref().or(settings.private_url.as_ref()) {
+        return url.trim_end_matches('/').to_owned();
+    }
+    let address = match private.ip() {
+        ip if ip.is_unspecified() => engine::default_route().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        ip => ip,
+    };
+    if address.is_loopback() && !alone {
+        tracing::warn!(
+            %address,
+            "other machines can't reach this node's private gateway; set MAEL_PEER_URL to where they can"
+        );
+    }
+    format!("http://{}", SocketAddr::new(address, private.port()))
 }
 
 /// What containers call: as set; else where the private gateway listens, and where that is anywhere, the

@@ -2,15 +2,20 @@
 //! runs, and nothing starts over.
 //!
 //! ```text
-//!   1  public health check 503        load balancers send new requests elsewhere
+//!   1  public health check 503        load balancers send new requests elsewhere; so do peers, which are told
 //!   2  pause                          MAEL_SHUTDOWN_PAUSE_SECONDS: until they have noticed
 //!   3  cron stops, roles given back   what it began is finished
 //!   4  public gateway stops           no new connections; requests in flight end (MAEL_DRAIN_SECONDS)
 //!   5  private gateway stops          last, since requests in flight call other components through it
 //!   6  containers stop, or are kept   for the next daemon
-//!   7  loops end
+//!   7  peers told that it is over     they forget this node; so does the store
+//!   8  loops end
 //! ```
-//! Until step 6 everything scales and starts as ever: a request that was accepted gets its instance.
+//! Until step 6 everything scales and starts as ever: a request that was accepted gets its instance. Where
+//! there are peers, theirs start for those that this node has not.
+//!
+//! A restart in place tells peers nothing: they find the next daemon at the same address in a moment, and
+//! what they send meanwhile waits there.
 
 use std::{io, os::unix::process::CommandExt as _, process::Command, time::Duration};
 
@@ -27,6 +32,8 @@ use crate::{cluster::Roles, journal::Entry, node::Containers, tasks::Tasks};
 const CLOSING: Duration = Duration::from_secs(10);
 /// A store that takes longer is away.
 const STORE: Duration = Duration::from_secs(5);
+/// Peers answer in a millisecond.
+const PEERS: Duration = Duration::from_secs(1);
 /// Loops end at their next await.
 const LOOPS: Duration = Duration::from_secs(10);
 
@@ -57,6 +64,7 @@ impl Daemon {
             node,
             gateway,
             roles,
+            peers,
             listeners,
             signals,
             public,
@@ -72,6 +80,11 @@ impl Daemon {
         // load balancers need not know.
         if order == Order::Stop {
             gateway.set_draining();
+            // A node alone starts for its requests until the last one is served.
+            if !peers.view().is_empty() {
+                node.set_draining(true);
+                step("peers", peers.settle(PEERS)).await;
+            }
             tokio::time::sleep(settings.shutdown_pause).await;
         }
         let in_flight = settings.drain + CLOSING;
@@ -89,7 +102,13 @@ impl Daemon {
         step("private gateway", private.stop(in_flight)).await;
         node.set_draining(true);
         step("containers", node.stop(containers)).await;
+        if order == Order::Stop {
+            step("goodbye", peers.say_goodbye(PEERS)).await;
+        }
         step("loops", stop_all(&[work, base])).await;
+        if order == Order::Stop {
+            step("heartbeat", leave(&roles)).await;
+        }
         journal.record(Entry::new(Kind::Node, "has left"));
         Ended { order, listeners: kept }
     }
@@ -101,6 +120,15 @@ async fn give_back(roles: &Roles) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "roles are not given back"),
         Err(_) => tracing::warn!(limit = ?STORE, "the store did not take the roles back in time"),
+    }
+}
+
+/// Others call this node dead by its silence if that fails.
+async fn leave(roles: &Roles) {
+    match tokio::time::timeout(STORE, roles.leave()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "this node's heartbeat stays in the store"),
+        Err(_) => tracing::warn!(limit = ?STORE, "the store did not forget this node in time"),
     }
 }
 

@@ -120,6 +120,7 @@ impl Life {
                 Verdict::Healthy { next } => {
                     if was_suspect {
                         pool.release(id);
+                        self.context.changed();
                     }
                     due = next;
                 }

@@ -10,7 +10,8 @@ use std::{
 
 use maelstrom_core::{
     component::Component,
-    names::{ComponentName, NodeId},
+    decide::lease::Term,
+    names::{ComponentName, NodeId, Role},
     ports::{clock::Clock, engine::ContainerEngine},
     time::WallTime,
 };
@@ -36,6 +37,8 @@ pub(super) struct Context {
     pub(super) journal: Arc<Journal>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) settings: NodeSettings,
+    /// What this node acts in.
+    pub(super) roles: watch::Receiver<BTreeMap<Role, Term>>,
     pub(super) slots: StartSlots,
     pub(super) started_at: WallTime,
     /// Convergers and instances.
@@ -63,13 +66,15 @@ pub struct NodeParts {
     pub router: Arc<Router>,
     pub journal: Arc<Journal>,
     pub clock: Arc<dyn Clock>,
+    /// What this node acts in, for its status.
+    pub roles: watch::Receiver<BTreeMap<Role, Term>>,
 }
 
 // === impl Context ===
 
 impl Context {
     pub(super) fn new(id: NodeId, parts: NodeParts, settings: NodeSettings) -> Arc<Self> {
-        let NodeParts { engine, images, checker, permits, router, journal, clock } = parts;
+        let NodeParts { engine, images, checker, permits, router, journal, clock, roles } = parts;
         Arc::new(Self {
             id,
             engine,
@@ -82,6 +87,7 @@ impl Context {
             clock,
             slots: StartSlots::new(settings.parallel_starts),
             settings,
+            roles,
             tasks: Tasks::new(),
             repair: Notify::new(),
             images_changed: Notify::new(),

@@ -44,7 +44,12 @@ pub(super) async fn run(context: Arc<Context>, unit: Arc<Unit>) {
         tokio::select! {
             () = unit.wake.notified() => {}
             () = alarm => {}
-            () = suspects.appear() => suspects.check(&unit),
+            () = suspects.appear() => {
+                if suspects.check(&unit) {
+                    // Peers send nothing to a suspect either.
+                    context.changed();
+                }
+            }
         }
     }
 }
@@ -165,11 +170,15 @@ impl Suspects {
         }
     }
 
-    fn check(&self, unit: &Unit) {
+    /// Has suspects checked at once; false: there is none.
+    fn check(&self, unit: &Unit) -> bool {
+        let mut any = false;
         for id in self.pool.iter().flat_map(|(pool, _)| pool.suspects()) {
+            any = true;
             if let Some(instance) = unit.instance(&id) {
                 instance.suspected.notify_one();
             }
         }
+        any
     }
 }

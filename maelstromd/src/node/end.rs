@@ -83,12 +83,14 @@ fn refuse(life: &Life, failure: &Failure, until: maelstrom_core::time::Moment) {
     let others = life.unit.instances();
     let can_serve = others.iter().any(|other| other.serial != life.instance.serial && other.is_for_traffic());
     let Some(pool) = life.context.router.component(name.as_str()).filter(|_| !can_serve) else { return };
-    pool.refuse(StartFailure {
+    let failure = StartFailure {
         status: failure.status(),
         reason: format!("component {name} could not be started: {}", failure.reason),
         retry_after: until.since(life.now()),
         until,
-    });
+    };
+    life.unit.refuse(failure.clone());
+    pool.refuse(failure);
 }
 
 /// Replaced before its last words are read: those take time, and somebody may wait.
@@ -101,6 +103,7 @@ async fn died(life: &Life, id: InstanceId) {
     if until.since(now) > WAIT_FOR_RETRY_MAX {
         refuse(life, &Failure::new("its instances keep ending soon after they start"), until);
     }
+    life.context.changed();
     // A port of the host is free again only when the container is gone.
     let holds_ports = !life.instance.component.docker.ports.is_empty();
     if !holds_ports {

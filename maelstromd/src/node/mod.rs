@@ -64,6 +64,8 @@ const TASKS_LIMIT: Duration = Duration::from_secs(5);
 /// What a node is told when it starts.
 #[derive(Clone, Debug)]
 pub struct NodeSettings {
+    /// Names this run of the daemon; sorts by start.
+    pub incarnation: String,
     /// For containers; 0: this node only relays.
     pub total_memory_mib: u64,
     /// How containers reach this node's private gateway.
@@ -128,7 +130,8 @@ impl Node {
         status::status(&self.context)
     }
 
-    /// Rises with each change of targets or instances.
+    /// Rises with each change of what peers have to know: targets, instances, which of them take requests,
+    /// failed starts, draining.
     pub fn version(&self) -> i64 {
         *self.context.version().borrow()
     }

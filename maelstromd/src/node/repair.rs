@@ -58,6 +58,7 @@ pub(super) fn engine_is_back(context: &Context) {
             && let Some(pool) = context.router.component(unit.name.as_str())
         {
             pool.relent();
+            context.changed();
         }
     }
 }

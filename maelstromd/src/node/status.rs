@@ -11,7 +11,7 @@ use maelstrom_core::{
     },
     names::ComponentName,
     time::WallTime,
-    wire::{ComponentInfo, NodeStatus, TargetInfo},
+    wire::{ComponentInfo, FailureInfo, NodeStatus, RoleInfo, TargetInfo},
 };
 
 use super::{context::Context, host, instance::Instance, unit::Unit};
@@ -50,8 +50,30 @@ pub(super) fn status(context: &Context) -> NodeStatus {
         draining: context.is_draining().then_some(true),
         other_memory_mib: Some(signed(view.other_memory_mib)),
         targets: targets(&view),
-        ..NodeStatus::default()
+        incarnation: Some(context.settings.incarnation.clone()),
+        failures: failures(context),
+        roles: roles(context),
+        unreachable_since: None,
     }
+}
+
+fn failures(context: &Context) -> Vec<FailureInfo> {
+    let now = context.clock.now();
+    let units = context.units();
+    let refused = units.iter().filter_map(|unit| Some((unit, unit.refusal(now)?)));
+    refused
+        .map(|(unit, failure)| FailureInfo {
+            component_name: unit.name.to_string(),
+            status: i64::from(failure.status),
+            reason: failure.reason,
+            retry_after_millis: i64::try_from(failure.until.since(now).as_millis()).unwrap_or(i64::MAX),
+        })
+        .collect()
+}
+
+fn roles(context: &Context) -> Vec<RoleInfo> {
+    let roles = context.roles.borrow();
+    roles.iter().map(|(role, term)| RoleInfo { role: role.to_string(), term: signed(term.0) }).collect()
 }
 
 fn targets(view: &NodeView) -> Vec<TargetInfo> {

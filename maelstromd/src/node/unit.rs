@@ -24,6 +24,7 @@ use history::Rollout;
 pub(super) use history::RolloutNews;
 
 use super::{failure::Failure, instance::Instance};
+use crate::router::StartFailure;
 
 #[derive(Debug)]
 pub(super) struct Unit {
@@ -44,6 +45,8 @@ struct Inner {
     instances: Vec<Arc<Instance>>,
     backoff: Backoff,
     last_failure: Option<(Failure, WallTime)>,
+    /// What requests are answered here since nothing can be started.
+    refused: Option<StartFailure>,
     /// The version of which an instance has passed its check.
     proven: Option<i64>,
     /// What the image's name points at, and since when that is known.
@@ -78,6 +81,7 @@ impl Unit {
             inner.component = component;
             inner.backoff.forget();
             inner.last_failure = None;
+            inner.refused = None;
             inner.proven = None;
             if inner.component.is_none() {
                 inner.target = 0;

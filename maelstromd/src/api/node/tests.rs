@@ -14,6 +14,7 @@ use super::*;
 use crate::{
     api::{Insight, MaelstromService},
     clock::SystemClock,
+    cluster::{PeersParts, PeersSettings},
     journal::Journal,
     node::{Checker, Images, LocalPermits, NodeParts, NodeSettings, Occasion},
     router::Router,
@@ -65,8 +66,10 @@ impl World {
             router: router.clone(),
             journal: journal.clone(),
             clock: clock.clone(),
+            roles: tokio::sync::watch::channel(std::collections::BTreeMap::new()).1,
         };
         let settings = NodeSettings {
+            incarnation: "1".into(),
             total_memory_mib: 1_000,
             private_url: "http://10.0.0.1:8374".into(),
             peer_url: "http://10.0.0.1:8374".into(),
@@ -74,6 +77,17 @@ impl World {
         };
         let node = Node::new(id.clone(), parts, settings);
         let control = Control::new(router.clone(), node.clone(), journal.clone());
+        let told = node.clone();
+        let peers_parts = PeersParts {
+            status: Arc::new(move || told.status()),
+            routing: router.clone(),
+            store: Arc::new(MemoryStore::exclusive()),
+            commits: configuration.commits(),
+            journal: journal.clone(),
+            clock: clock.clone(),
+        };
+        let peers_settings = PeersSettings { node: id.clone(), liveness: Duration::from_secs(300) };
+        let peers = Peers::new(peers_settings, peers_parts);
         let (in_place, routed) = (configuration.clone(), router.clone());
         let maelstrom = Arc::new(MaelstromService {
             node: id.clone(),
@@ -89,8 +103,13 @@ impl World {
             control: control.clone(),
             router: router.clone(),
         });
-        let service =
-            Arc::new(NodeService { id, node: node.clone(), control, configuration: configuration.clone() });
+        let service = Arc::new(NodeService {
+            id,
+            node: node.clone(),
+            control,
+            configuration: configuration.clone(),
+            peers,
+        });
         let registry = insight.register(service.register(maelstrom.register(Registry::new())));
         let tasks = Tasks::new();
         tasks.spawn("node", node.run(configuration.subscribe(), tasks.token().clone()));

@@ -1,11 +1,13 @@
 //! Finding peers by their heartbeats in the store: at the start, and now and then for those that nobody
 //! greeted. Also removes the heartbeats of the dead, so that nobody looks for them any more.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use maelstrom_core::names::NodeId;
+use tokio::sync::watch;
 
 use super::Peers;
+use crate::cluster::Reading;
 
 /// Peers greet each other; this finds those that could not.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -34,6 +36,14 @@ impl Peers {
                 Err(error) => tracing::debug!(%error, "peers can't be looked for in the store"),
             }
             self.clock.sleep_until(self.clock.now() + pause).await;
+        }
+    }
+
+    /// Takes in the heartbeats that are read for the roles' sake.
+    pub(super) async fn follow_readings(&self, mut readings: watch::Receiver<Arc<Reading>>) {
+        while readings.changed().await.is_ok() {
+            let reading = readings.borrow_and_update().clone();
+            self.heartbeats(&reading.heartbeats, false, reading.asked);
         }
     }
 

@@ -178,10 +178,11 @@ impl Link {
 
     /// What gets lost here is found by the peer itself within a second or so.
     async fn pass_on_notices(&self, peers: &Peers) {
-        let mut data = peers.data.subscribe();
-        while data.changed().await.is_ok() {
+        let mut commits = peers.commits.clone();
+        commits.mark_unchanged();
+        while commits.changed().await.is_ok() {
             tokio::time::sleep(NOTICE_PAUSE).await;
-            data.mark_unchanged();
+            commits.mark_unchanged();
             if !peers.is_reachable(&self.node) {
                 continue;
             }
@@ -193,6 +194,8 @@ impl Link {
                 tracing::debug!(peer = %self.node, %error, "a change of the configuration could not be told");
             }
         }
+        // Without its sender nothing is committed any more; the peer is kept as before.
+        std::future::pending::<()>().await;
     }
 }
 

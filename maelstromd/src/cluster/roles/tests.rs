@@ -65,12 +65,18 @@ async fn what_is_given_back_is_taken_within_a_second_or_so() {
     assert_eq!((a.owns(&cron()), b.owns(&cron())), (Some(Term(1)), None), "it stays where it is");
     let mut changes = b.changes();
     changes.mark_unchanged();
-    tasks_a.stop(Duration::from_secs(1)).await;
+    assert_eq!(b.owner_of(&cron()), Some((NodeId::new("a"), Term(1))));
     a.give_back().await.unwrap();
     assert_eq!(a.owns(&cron()), None);
     tokio::time::timeout(Duration::from_millis(1_100), changes.changed()).await.unwrap().unwrap();
     assert_eq!(b.owns(&cron()), Some(Term(2)));
     assert!(told(&a).iter().any(|line| line == "role 'cron' given back, term 1"));
+    seconds(60).await;
+    assert_eq!(b.owns(&cron()), Some(Term(2)), "who leaves takes nothing back while it drains");
+    assert_eq!(a.owner_of(&cron()), Some((NodeId::new("b"), Term(2))));
+    assert_eq!(store.heartbeats().await.unwrap().len(), 2, "it lives as long as it drains");
+    tasks_a.stop(Duration::from_secs(1)).await;
+    a.leave().await.unwrap();
     assert_eq!(store.heartbeats().await.unwrap().len(), 1);
     tasks_b.stop(Duration::from_secs(1)).await;
 }

@@ -128,8 +128,10 @@ impl World {
             router: router.clone(),
             journal: journal.clone(),
             clock: Arc::new(clock.clone()),
+            roles: watch::channel(std::collections::BTreeMap::new()).1,
         };
         let settings = NodeSettings {
+            incarnation: "1".into(),
             total_memory_mib: 4_096,
             private_url: "http://172.17.0.1:8374".into(),
             peer_url: "http://10.0.0.1:8374".into(),

@@ -8,7 +8,7 @@ use maelstrom_core::{
 };
 
 use super::{Inner, Unit};
-use crate::node::failure::Failure;
+use crate::{node::failure::Failure, router::StartFailure};
 
 /// Instances are being replaced by those of another version or image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,12 +50,23 @@ impl Unit {
         inner.backoff.until()
     }
 
+    /// Requests are answered with this from now on, until then.
+    pub(in crate::node) fn refuse(&self, failure: StartFailure) {
+        self.inner.lock().refused = Some(failure);
+    }
+
+    /// What requests are answered with at `now`, since nothing can be started here.
+    pub(in crate::node) fn refusal(&self, now: Moment) -> Option<StartFailure> {
+        self.inner.lock().refused.clone().filter(|failure| failure.until > now)
+    }
+
     /// An instance passed its check: its version works.
     pub(in crate::node) fn proved(&self, version: i64) {
         let mut inner = self.inner.lock();
         if inner.component.as_ref().is_some_and(|component| component.version == version) {
             inner.proven = Some(version);
             inner.last_failure = None;
+            inner.refused = None;
         }
     }
 
@@ -66,6 +77,7 @@ impl Unit {
             let unavailable = inner.last_failure.as_ref().is_some_and(|(failure, _)| failure.is_passing());
             if unavailable {
                 inner.backoff.forget();
+                inner.refused = None;
             }
             unavailable
         };
