@@ -50,8 +50,6 @@ use crate::{
 /// Why the daemon can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("MAEL_STORE: this build has no DynamoDB store (table '{table}'); sqlite:PATH is what it has")]
-    NoSuchStore { table: String },
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error("MAEL_STORE: {0}")]
@@ -60,13 +58,6 @@ pub enum StartError {
     Identity(#[from] IdentityError),
     #[error("the system refuses {what}: {source}")]
     System { what: &'static str, source: std::io::Error },
-}
-
-impl StartError {
-    /// Whether it is the configuration that asks for what can't be.
-    pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::NoSuchStore { .. })
-    }
 }
 
 /// A running daemon.
@@ -117,7 +108,7 @@ impl Daemon {
             format!("serves the public at {public_at}, containers and maelctl at {private_at}"),
         )
         .data("version", env!("CARGO_PKG_VERSION"))
-        .data("store", ground.path.display().to_string())
+        .data("store", ground.place.as_str())
         .data("private_url", parts.private_url.as_str())
         .data("peer_url", parts.node.status().peer_url)
         .data("memory_mib", parts.total_memory_mib);

@@ -5,11 +5,12 @@
 
 use std::{io::Write as _, process::ExitCode, time::Duration};
 
+use maelstrom_core::ports::store::StoreError;
 use maelstromd::{
     args::{self, Action},
-    config::{self, Settings},
+    config::{self, Settings, StoreSetting},
     daemon::{self, Daemon, Order},
-    telemetry,
+    store, telemetry,
 };
 
 const EXIT_USAGE: u8 = 2;
@@ -39,11 +40,36 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
+    if args.action == Action::InitStore {
+        return init_store(&loaded.settings.store);
+    }
     telemetry::start(&loaded.settings);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     serve(loaded.settings)
+}
+
+fn init_store(setting: &StoreSetting) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let made = match runtime {
+        Ok(runtime) => runtime.block_on(store::init(setting)),
+        Err(error) => {
+            Err(StoreError::Unavailable { reason: format!("the system gives no threads: {error}") })
+        }
+    };
+    match made {
+        Ok(lines) => {
+            for line in lines {
+                let _ = writeln!(std::io::stdout(), "{line}");
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "maelstromd: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// The daemon's life, and that of the next one where it restarts in place.
@@ -69,7 +95,7 @@ fn serve(settings: Settings) -> ExitCode {
     match (ended, program) {
         (Err(error), _) => {
             tracing::error!("can't start: {error}");
-            if error.is_configuration() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
+            ExitCode::FAILURE
         }
         (Ok(ended), Ok(program)) if ended.order == Order::Restart => {
             let error = ended.restart(&program);

@@ -134,6 +134,18 @@ pub struct RoleRecord {
     pub version: u64,
 }
 
+/// What one kind of call has cost since the store was opened, for stores that are paid by use.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Usage {
+    /// The call: `revision`, `commit`, …
+    pub operation: &'static str,
+    /// Sent to the store, failed ones included; one call may need several.
+    pub requests: u64,
+    /// Capacity units as the store counts them; reading and writing have prices of their own.
+    pub read_units: f64,
+    pub write_units: f64,
+}
+
 pub type StoreResult<T> = Result<T, StoreError>;
 
 pub trait Store: Send + Sync {
@@ -141,6 +153,11 @@ pub trait Store: Send + Sync {
     /// can't be contended, and stay with it even while nothing can be written.
     fn exclusive(&self) -> bool {
         false
+    }
+
+    /// What calls have cost so far, for the operator; nothing where calls cost nothing.
+    fn usage(&self) -> Vec<Usage> {
+        Vec::new()
     }
 
     /// The current revision.

@@ -1,6 +1,6 @@
 //! The settings as the daemon uses them: units in types, unset apart from empty.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de::Error};
 
@@ -59,6 +59,15 @@ pub enum StoreSetting {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+impl fmt::Display for StoreSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::DynamoDb(table) => write!(f, "dynamodb:{table}"),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for StoreSetting {

@@ -1,10 +1,7 @@
 //! What everything else stands on: the store with this node's name beside it, the configuration read from
 //! it, the journal, the clock. Without these there is nothing to serve.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use maelstrom_core::{
     names::NodeId,
@@ -20,13 +17,17 @@ use crate::{
     cluster::ConfigurationCache,
     config::{Settings, StoreSetting},
     journal::Journal,
-    store::sqlite::SqliteStore,
+    store,
 };
+
+/// What a node's name is kept under when its store is elsewhere: in the working directory.
+const NAME_FILE: &str = "maelstrom";
 
 /// See the module.
 pub(super) struct Ground {
     pub(super) id: NodeId,
-    pub(super) path: PathBuf,
+    /// Which store it is, for people.
+    pub(super) place: String,
     pub(super) store: Arc<dyn Store>,
     pub(super) journal: Arc<Journal>,
     pub(super) configuration: Arc<ConfigurationCache>,
@@ -38,21 +39,19 @@ pub(super) struct Ground {
 impl Ground {
     /// Opens the store first: who holds it may read and make the node's name.
     pub(super) async fn open(settings: &Settings) -> Result<Self, StartError> {
-        let path = match &settings.store {
-            StoreSetting::Sqlite(path) => path.clone(),
-            StoreSetting::DynamoDb(table) => return Err(StartError::NoSuchStore { table: table.clone() }),
-        };
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path).await?);
-        let id = node_id(settings, &path)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store = store::open(&settings.store, &clock).await?;
+        let id = node_id(settings)?;
         let journal = Arc::new(Journal::new(id.clone()));
         let configuration = ConfigurationCache::load(store.clone(), journal.clone()).await?;
-        Ok(Self { id, path, store, journal, configuration, clock: Arc::new(SystemClock) })
+        Ok(Self { id, place: settings.store.to_string(), store, journal, configuration, clock })
     }
 }
 
-fn node_id(settings: &Settings, store: &Path) -> Result<NodeId, IdentityError> {
-    match &settings.node_id {
-        Some(name) => Ok(NodeId::new(name.as_str())),
-        None => identity::node_id(store),
+fn node_id(settings: &Settings) -> Result<NodeId, IdentityError> {
+    match (&settings.node_id, &settings.store) {
+        (Some(name), _) => Ok(NodeId::new(name.as_str())),
+        (None, StoreSetting::Sqlite(path)) => identity::node_id(path),
+        (None, StoreSetting::DynamoDb(_)) => identity::node_id(Path::new(NAME_FILE)),
     }
 }

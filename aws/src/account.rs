@@ -1,0 +1,75 @@
+//! How AWS is reached: region and credentials as every AWS tool finds them (variables, profiles, the
+//! instance's role), and how long a request may take.
+//!
+//! Every request ends: an attempt that hangs is given up and made again on a fresh connection, and all
+//! attempts together fit in the limit that callers of a port count with.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use maelstrom_core::ports::store::{StoreError, StoreResult};
+
+/// In a region this takes milliseconds; a lost first packet is sent again by the kernel after 1 s.
+const CONNECT_LIMIT: Duration = Duration::from_millis(1_500);
+/// The slowest answers that DynamoDB gives in practice take some hundred milliseconds.
+const ATTEMPT_LIMIT: Duration = Duration::from_millis(1_500);
+/// Two attempts that hang, and time for a third. Less than [`crate::dynamo::CALL_LIMIT`], so that the
+/// request's own error comes first.
+const REQUEST_LIMIT: Duration = Duration::from_secs(4);
+/// Throttling passes in moments; quick failures are worth some more tries than slow ones have time for.
+const ATTEMPTS: u32 = 6;
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+const LAST_BACKOFF: Duration = Duration::from_secs(1);
+
+/// Where and as whom AWS is used.
+#[derive(Clone, Debug)]
+pub struct Account {
+    config: SdkConfig,
+    region: String,
+}
+
+// === impl Account ===
+
+impl Account {
+    /// From the environment, as every AWS tool has it. Credentials are looked for with the first request;
+    /// on EC2 region and credentials come from the instance itself.
+    pub async fn from_environment() -> StoreResult<Self> {
+        Self::with(aws_config::defaults(behavior()).load().await)
+    }
+
+    /// From a configuration made elsewhere; time-outs and retries are set here.
+    pub(crate) fn with(config: SdkConfig) -> StoreResult<Self> {
+        let Some(region) = config.region().map(ToString::to_string) else {
+            return Err(StoreError::Broken {
+                reason:
+                    "no AWS region is known; set AWS_REGION, or `region` in the profile of ~/.aws/config \
+                         (on EC2 the instance metadata service tells it, if it may be asked)"
+                        .into(),
+            });
+        };
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_LIMIT)
+            .operation_attempt_timeout(ATTEMPT_LIMIT)
+            .operation_timeout(REQUEST_LIMIT)
+            .build();
+        let retries = RetryConfig::standard()
+            .with_max_attempts(ATTEMPTS)
+            .with_initial_backoff(FIRST_BACKOFF)
+            .with_max_backoff(LAST_BACKOFF);
+        let config = config.into_builder().timeout_config(timeouts).retry_config(retries).build();
+        Ok(Self { config, region })
+    }
+
+    pub(crate) fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    pub(crate) fn region(&self) -> &str {
+        &self.region
+    }
+}
+
+/// Pinned, so that an update of the SDK changes no defaults behind our back.
+pub(crate) fn behavior() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
+}

@@ -1,0 +1,221 @@
+//! What tests stand on: DynamoDB Local, a table of its own for each test, and a client whose requests can
+//! be cut off.
+
+use std::{
+    path::Path,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering::SeqCst},
+    },
+};
+
+use aws_config::{Region, SdkConfig};
+use aws_sdk_dynamodb::{
+    Client,
+    config::{
+        ConfigBag, Credentials, Intercept, RuntimeComponents, SharedCredentialsProvider,
+        interceptors::{BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextMut},
+    },
+    error::BoxError,
+};
+use maelstrom_core::{
+    ports::store::{Configuration, Op},
+    testing::clock::SimulatedClock,
+    wire,
+};
+use tokio::sync::OnceCell;
+use ulid::Ulid;
+
+use crate::{
+    Account, DynamoStore, account,
+    dynamo::{
+        create_table,
+        failure::{Endpoint, Place},
+        table::Table,
+        usage::Counts,
+    },
+};
+
+/// A table that goes with it.
+pub(super) struct Fixture {
+    pub(super) account: Account,
+    pub(super) table: String,
+}
+
+/// Lets requests through until it has none left, then fails them: before they are sent, or once their
+/// answers have come.
+#[derive(Clone, Debug)]
+pub(super) struct Cut {
+    left: Arc<AtomicI64>,
+    answers: bool,
+    met: Arc<AtomicBool>,
+}
+
+/// DynamoDB Local as the environment names it; else the one that the repository's launcher brings up.
+async fn endpoint() -> &'static str {
+    static ENDPOINT: OnceCell<String> = OnceCell::const_new();
+    ENDPOINT
+        .get_or_init(|| async {
+            match std::env::var("AWS_ENDPOINT_URL_DYNAMODB") {
+                Ok(endpoint) => endpoint,
+                Err(_) => tokio::task::spawn_blocking(launch).await.unwrap(),
+            }
+        })
+        .await
+}
+
+fn launch() -> String {
+    let launcher = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("localstack/run");
+    let run = |arguments: &[&str]| {
+        let output = Command::new(&launcher).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run(&["up", "dynamodb"]);
+    let environment = run(&["env"]);
+    let mut lines = environment.lines();
+    let endpoint = lines.find_map(|line| line.strip_prefix("export AWS_ENDPOINT_URL_DYNAMODB="));
+    endpoint.expect("the launcher tells the endpoint").to_owned()
+}
+
+/// Of a DynamoDB at `endpoint`; nothing of the environment's is used.
+pub(super) fn account_at(endpoint: &str) -> Account {
+    let credentials = Credentials::new("test", "test", None, None, "tests");
+    let config = SdkConfig::builder()
+        .behavior_version(account::behavior())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(endpoint)
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build();
+    Account::with(config).unwrap()
+}
+
+pub(super) fn clock() -> Arc<SimulatedClock> {
+    Arc::new(SimulatedClock::new())
+}
+
+// === impl Fixture ===
+
+impl Fixture {
+    pub(super) async fn new() -> Self {
+        let fixture =
+            Self { account: account_at(endpoint().await), table: format!("test-{}", Ulid::generate()) };
+        create_table(&fixture.account, &fixture.table).await.unwrap();
+        fixture
+    }
+
+    /// As a daemon that starts.
+    pub(super) async fn open(&self) -> DynamoStore {
+        DynamoStore::open(&self.account, &self.table, clock()).await.unwrap()
+    }
+
+    /// A daemon whose requests `cut` counts from now on.
+    pub(super) async fn open_with(&self, cut: &Cut) -> DynamoStore {
+        let config =
+            aws_sdk_dynamodb::config::Builder::from(self.account.config()).interceptor(cut.clone()).build();
+        let place =
+            Place { table: self.table.clone(), region: "us-east-1".into(), endpoint: Endpoint::default() };
+        let table = Table { client: Client::from_conf(config), place, counts: Counts::default() };
+        DynamoStore::with(table, clock()).await.unwrap()
+    }
+
+    /// The SDK's own client, to look and to do damage.
+    pub(super) fn client(&self) -> Client {
+        Client::new(self.account.config())
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        let (client, table) = (self.client(), self.table.clone());
+        let deletion = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let _ = runtime.block_on(client.delete_table().table_name(table).send());
+        });
+        let _ = deletion.join();
+    }
+}
+
+// === impl Cut ===
+
+impl Cut {
+    /// After `requests` more, no request leaves.
+    pub(super) fn requests() -> Self {
+        Self { left: Arc::new(AtomicI64::new(i64::MAX)), answers: false, met: Arc::default() }
+    }
+
+    /// After `requests` more, requests are done and their answers are lost.
+    pub(super) fn answers() -> Self {
+        Self { answers: true, ..Self::requests() }
+    }
+
+    pub(super) fn after(&self, requests: i64) {
+        self.left.store(requests, SeqCst);
+        self.met.store(false, SeqCst);
+    }
+
+    /// Whether a request was cut off since.
+    pub(super) fn was_met(&self) -> bool {
+        self.met.load(SeqCst)
+    }
+
+    fn pass(&self) -> Result<(), BoxError> {
+        if self.left.fetch_sub(1, SeqCst) > 0 {
+            return Ok(());
+        }
+        self.met.store(true, SeqCst);
+        Err("cut off".into())
+    }
+}
+
+impl Intercept for Cut {
+    fn name(&self) -> &'static str {
+        "cut"
+    }
+
+    fn modify_before_transmit(
+        &self,
+        _: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if self.answers { Ok(()) } else { self.pass() }
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        _: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if self.answers { self.pass() } else { Ok(()) }
+    }
+}
+
+/// A component whose stored form takes about `bytes`.
+pub(super) fn component(name: &str, bytes: usize) -> wire::Component {
+    wire::Component {
+        name: name.into(),
+        environment: vec![wire::NameValue { name: "FILL".into(), value: "x".repeat(bytes) }],
+        docker: Some(wire::DockerComponent { image: "i:1".into(), ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+pub(super) fn put(name: &str, based_on: i64, bytes: usize) -> Op {
+    Op::PutComponent { component: Box::new(component(name, bytes)), based_on }
+}
+
+/// A project of `count` components, each based on `based_on`.
+pub(super) fn project(count: usize, based_on: i64, bytes: usize) -> Vec<Op> {
+    (0..count).map(|n| put(&format!("c{n:03}"), based_on, bytes)).collect()
+}
+
+/// The versions of all components, each once.
+pub(super) fn versions(configuration: &Configuration) -> Vec<i64> {
+    let mut versions: Vec<i64> = configuration.components.iter().map(|component| component.version).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    versions
+}
