@@ -44,8 +44,10 @@ test: lint ## everything that must hold: lint, unit, conformance, real container
 	@cargo build --locked --workspace --all-targets
 	$(call say,Building the images that tests run)
 	@target/debug/app-image
+	$(call say,Bringing up DynamoDB Local)
+	@localstack/run up dynamodb
 	$(call say,Testing)
-	@if cargo nextest --version >/dev/null 2>&1; then \
+	@eval "$$(localstack/run env | grep AWS_ENDPOINT_URL_DYNAMODB=)"; if cargo nextest --version >/dev/null 2>&1; then \
 	  exec cargo nextest run --locked --workspace --no-fail-fast $(FILTER); \
 	else \
 	  exec cargo test --locked --workspace --no-fail-fast -- $(FILTER); \
