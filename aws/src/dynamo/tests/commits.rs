@@ -60,9 +60,7 @@ async fn a_project_of_300_components_is_put_at_once_to_every_reader() {
         seen
     });
     for based_on in 0..3 {
-        let before = tokio::time::Instant::now();
         writer.commit(project(COUNT, based_on, 2_000)).await.unwrap();
-        eprintln!("a put of {COUNT} components took {:?}", before.elapsed());
     }
     let seen = tokio::time::timeout(Duration::from_secs(60), reading).await.unwrap().unwrap();
     assert!(seen.len() >= 3, "looked while it was put");

@@ -84,7 +84,6 @@ async fn a_large_project_costs_its_size() {
     let store = fixture.open().await;
     store.commit(project(300, 0, 2_000)).await.unwrap();
     let (requests, read, written) = cost(&store, &[], "commit");
-    eprintln!("300 components of 2.3 KB: {requests} requests, {read} read units, {written} write units");
     assert!(requests < 20 && written < 900.0, "{requests} requests, {written} units");
     let before = store.usage();
     store.revision().await.unwrap();

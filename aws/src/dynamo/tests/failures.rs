@@ -19,7 +19,6 @@ async fn open(account: &Account) -> String {
     let began = Instant::now();
     let error = DynamoStore::open(account, "t", clock()).await.err().expect("it can't be opened");
     assert!(began.elapsed() < CALL_LIMIT + Duration::from_secs(1), "{:?}: {error}", began.elapsed());
-    eprintln!("{:?}: {error}", began.elapsed());
     error.to_string()
 }
 
