@@ -83,7 +83,7 @@ async fn a_large_project_costs_its_size() {
     let fixture = Fixture::new().await;
     let store = fixture.open().await;
     store.commit(project(300, 0, 2_000)).await.unwrap();
-    let (requests, read, written) = cost(&store, &[], "commit");
+    let (requests, _, written) = cost(&store, &[], "commit");
     assert!(requests < 20 && written < 900.0, "{requests} requests, {written} units");
     let before = store.usage();
     store.revision().await.unwrap();
