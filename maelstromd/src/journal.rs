@@ -92,13 +92,14 @@ impl Journal {
 }
 
 fn log(entry: &Entry) {
-    let component = entry.component.as_ref().map_or("", |name| name.as_str());
+    // What there is nothing to say of is left out of the line.
+    let component = entry.component.as_ref().map(tracing::field::display);
     let mut why = String::new();
     for reason in &entry.reasons {
         let _ = write!(why, "{}{reason}", if why.is_empty() { "" } else { "; " });
     }
-    let data =
-        if entry.data.is_empty() { String::new() } else { Value::Object(entry.data.clone()).to_string() };
+    let why = (!why.is_empty()).then_some(why.as_str());
+    let data = (!entry.data.is_empty()).then(|| tracing::field::display(Value::Object(entry.data.clone())));
     let kind = entry.kind.name();
     if entry.warning {
         tracing::warn!(kind, component, why, data, "{}", entry.message);
