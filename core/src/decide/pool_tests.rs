@@ -4,7 +4,8 @@ use std::collections::{HashMap, VecDeque};
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{queue::Queue, *};
+use crate::names::{InstanceId, NodeId};
 
 const NOW: Moment = Moment::from_millis(1_000);
 
@@ -16,8 +17,12 @@ fn hard(max_concurrency: u32) -> Limits {
     limits(max_concurrency, ConcurrencyLimit::Hard)
 }
 
-fn id(name: &str) -> InstanceId {
-    InstanceId::new(name)
+fn id(name: &str) -> Place {
+    Place::Here(InstanceId::new(name))
+}
+
+fn node(name: &str) -> Place {
+    Place::There(NodeId::new(name))
 }
 
 /// Members are called like their instances, waiters are numbers.
@@ -26,13 +31,13 @@ type TestPool = Pool<&'static str, u32>;
 fn pool(limits: Limits, instances: &[&'static str]) -> TestPool {
     let mut pool = TestPool::new(limits, NOW);
     for name in instances {
-        assert!(pool.add(&id(name), *name, NOW).is_empty());
+        assert!(pool.add(&id(name), *name, 1, NOW).is_empty());
     }
     pool
 }
 
 fn take(pool: &mut TestPool) -> Grant<&'static str> {
-    pool.take(None, NOW).expect("there is room")
+    pool.take(Reach::Anywhere, None, NOW).expect("there is room")
 }
 
 fn served(handovers: &[Handover<&'static str, u32>]) -> Vec<(u32, &'static str)> {
@@ -45,7 +50,7 @@ fn equally_busy_instances_take_turns_and_the_least_busy_comes_first() {
     let grants: Vec<_> = (0..9).map(|_| take(&mut pool)).collect();
     let order: Vec<_> = grants.iter().map(|grant| grant.member).collect();
     assert_eq!(order, ["a", "b", "c", "a", "b", "c", "a", "b", "c"]);
-    assert_eq!(pool.take(None, NOW), None);
+    assert_eq!(pool.take(Reach::Anywhere, None, NOW), None);
     let b = grants.iter().find(|grant| grant.member == "b").unwrap();
     pool.give_back(b.seat, NOW);
     pool.give_back(b.seat, NOW);
@@ -58,12 +63,12 @@ fn a_newcomer_never_overtakes_a_waiter() {
     let mut pool = pool(hard(1), &["a", "b"]);
     let a = take(&mut pool);
     let b = take(&mut pool);
-    pool.wait(1, 0, NOW).unwrap();
-    pool.wait(2, 0, NOW).unwrap();
+    pool.wait(1, Reach::Anywhere, 0, NOW).unwrap();
+    pool.wait(2, Reach::Anywhere, 0, NOW).unwrap();
     let given = pool.give_back(a.seat, NOW);
     assert_eq!(served(&[given.handover.unwrap()]), [(1, "a")]);
     // The next one free is for 2, who waits already.
-    assert_eq!(pool.take(None, NOW), None);
+    assert_eq!(pool.take(Reach::Anywhere, None, NOW), None);
     assert_eq!(pool.give_back(b.seat, NOW).handover.unwrap().waiter, 2);
 }
 
@@ -75,20 +80,20 @@ fn a_soft_limit_never_makes_wait_while_there_is_an_instance() {
     }
     assert_eq!(pool.in_flight(), 1_000);
     let mut empty = TestPool::new(limits(1, ConcurrencyLimit::Soft), NOW);
-    assert_eq!(empty.take(None, NOW), None);
+    assert_eq!(empty.take(Reach::Anywhere, None, NOW), None);
     for waiter in 0..50 {
-        empty.wait(waiter, 0, NOW).unwrap();
+        empty.wait(waiter, Reach::Anywhere, 0, NOW).unwrap();
     }
-    assert_eq!(empty.add(&id("a"), "a", NOW).len(), 50);
+    assert_eq!(empty.add(&id("a"), "a", 1, NOW).len(), 50);
 }
 
 #[test]
 fn who_avoids_an_instance_gets_another_or_else_that_one() {
     let mut pool = pool(hard(2), &["a", "b"]);
-    assert_eq!(pool.take(Some(&id("a")), NOW).unwrap().member, "b");
-    assert_eq!(pool.take(Some(&id("a")), NOW).unwrap().member, "b");
-    assert_eq!(pool.take(Some(&id("a")), NOW).unwrap().member, "a");
-    assert_eq!(pool.take(Some(&id("gone")), NOW).unwrap().member, "a");
+    assert_eq!(pool.take(Reach::Anywhere, Some(&id("a")), NOW).unwrap().member, "b");
+    assert_eq!(pool.take(Reach::Anywhere, Some(&id("a")), NOW).unwrap().member, "b");
+    assert_eq!(pool.take(Reach::Anywhere, Some(&id("a")), NOW).unwrap().member, "a");
+    assert_eq!(pool.take(Reach::Anywhere, Some(&id("gone")), NOW).unwrap().member, "a");
 }
 
 #[test]
@@ -98,8 +103,8 @@ fn a_suspect_gets_nothing_until_it_was_checked() {
     assert!(pool.hold(&id("a")));
     assert!(!pool.hold(&id("a")), "it is held already");
     assert!(pool.has_instances());
-    assert_eq!(pool.take(None, NOW), None);
-    pool.wait(1, 0, NOW).unwrap();
+    assert_eq!(pool.take(Reach::Anywhere, None, NOW), None);
+    pool.wait(1, Reach::Anywhere, 0, NOW).unwrap();
     assert_eq!(pool.give_back(running.seat, NOW), GivenBack { handover: None, left: None });
     assert_eq!(served(&pool.resume(&id("a"), NOW)), [(1, "a")]);
     assert!(pool.resume(&id("a"), NOW).is_empty());
@@ -111,7 +116,7 @@ fn a_retired_instance_leaves_with_its_last_request() {
     let (a, b) = (take(&mut pool), take(&mut pool));
     assert_eq!(pool.retire(&id("a")), None);
     assert_eq!(take(&mut pool).member, "b");
-    assert_eq!(pool.take(None, NOW), None);
+    assert_eq!(pool.take(Reach::Anywhere, None, NOW), None);
     assert_eq!(pool.give_back(a.seat, NOW).left, Some("a"));
     assert_eq!(pool.retire(&id("a")), None, "it has left");
     assert_eq!(pool.retire(&id("b")), None);
@@ -134,9 +139,9 @@ fn a_retired_instance_can_come_back_with_what_it_serves() {
     let running = take(&mut pool);
     pool.retire(&id("a"));
     for waiter in 1..=2 {
-        pool.wait(waiter, 0, NOW).unwrap();
+        pool.wait(waiter, Reach::Anywhere, 0, NOW).unwrap();
     }
-    assert_eq!(served(&pool.add(&id("a"), "a", NOW)), [(1, "a")]);
+    assert_eq!(served(&pool.add(&id("a"), "a", 1, NOW)), [(1, "a")]);
     assert_eq!(pool.give_back(running.seat, NOW).handover.unwrap().waiter, 2);
 }
 
@@ -145,7 +150,7 @@ fn limits_change_under_running_requests() {
     let mut pool = pool(hard(1), &["a"]);
     let first = take(&mut pool);
     for waiter in 1..=4 {
-        pool.wait(waiter, 0, NOW).unwrap();
+        pool.wait(waiter, Reach::Anywhere, 0, NOW).unwrap();
     }
     assert_eq!(served(&pool.set_limits(hard(3), NOW)), [(1, "a"), (2, "a")]);
     assert!(pool.set_limits(hard(1), NOW).is_empty());
@@ -157,13 +162,13 @@ fn limits_change_under_running_requests() {
 #[test]
 fn the_queue_is_bounded_in_count_and_in_bytes() {
     let mut pool = TestPool::new(Limits { queue_len: 2, queue_bytes: 10, ..hard(1) }, NOW);
-    let first = pool.wait(1, 8, NOW).unwrap();
-    assert_eq!(pool.wait(2, 3, NOW), Err(QueueFull::Bytes { bytes: 8 }));
-    pool.wait(2, 2, NOW).unwrap();
-    assert_eq!(pool.wait(3, 0, NOW), Err(QueueFull::Count { waiting: 2 }));
+    let first = pool.wait(1, Reach::Anywhere, 8, NOW).unwrap();
+    assert_eq!(pool.wait(2, Reach::Anywhere, 3, NOW), Err(QueueFull::Bytes { bytes: 8 }));
+    pool.wait(2, Reach::Anywhere, 2, NOW).unwrap();
+    assert_eq!(pool.wait(3, Reach::Anywhere, 0, NOW), Err(QueueFull::Count { waiting: 2 }));
     assert_eq!(pool.leave(first, NOW), Some(1));
     assert_eq!(pool.leave(first, NOW), None, "a ticket is good once");
-    pool.wait(3, 8, NOW).unwrap();
+    pool.wait(3, Reach::Anywhere, 8, NOW).unwrap();
     assert_eq!(pool.turn_away(NOW), [2, 3]);
     assert_eq!((pool.waiting(), pool.demand().level()), (0, 0));
 }
@@ -171,11 +176,11 @@ fn the_queue_is_bounded_in_count_and_in_bytes() {
 #[test]
 fn an_old_ticket_never_takes_anothers_place() {
     let mut queue = Queue::new();
-    let tickets: Vec<_> = (0..5_000).map(|waiter| queue.push(waiter, 1)).collect();
+    let tickets: Vec<_> = (0..5_000).map(|waiter| queue.push(waiter, 1, waiter)).collect();
     while queue.pop().is_some() {}
     assert_eq!(queue.bytes(), 0);
     for waiter in 0..5_000 {
-        queue.push(waiter, 1);
+        queue.push(waiter, 1, 5_000 + waiter);
     }
     assert!(tickets.into_iter().all(|ticket| queue.leave(ticket).is_none()));
     assert_eq!(queue.len(), 5_000);
@@ -186,218 +191,176 @@ fn waiting_starts_anew_with_each_instance_that_comes_to_help() {
     let mut pool = pool(hard(1), &[]);
     let at = |millis: u64| Moment::from_millis(1_000 + millis);
     for waiter in 1..=3 {
-        pool.wait(waiter, 0, at(0)).unwrap();
+        pool.wait(waiter, Reach::Anywhere, 0, at(0)).unwrap();
     }
     assert_eq!(pool.waiting_since(), Some(at(0)));
-    pool.add(&id("a"), "a", at(300));
+    pool.add(&id("a"), "a", 1, at(300));
     assert_eq!((pool.waiting(), pool.waiting_since()), (2, Some(at(300))));
-    pool.add(&id("b"), "b", at(400));
-    pool.add(&id("c"), "c", at(500));
+    pool.add(&id("b"), "b", 1, at(400));
+    pool.add(&id("c"), "c", 1, at(500));
     assert_eq!((pool.waiting(), pool.waiting_since()), (0, None));
 }
 
-#[derive(Clone, Debug)]
-enum Step {
-    Come { bytes: usize, avoid: Option<u8> },
-    End(prop::sample::Index),
-    Leave(prop::sample::Index),
-    Add(u8),
-    Retire(u8),
-    Hold(u8),
-    Resume(u8),
-    Limit(u32, bool),
-    TurnAway,
+fn peer(pool: &mut TestPool, name: &'static str, instances: u32) -> Vec<(u32, &'static str)> {
+    served(&pool.add(&node(name), name, instances, NOW))
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let instance = 0_u8..6;
-    let step = prop_oneof![
-        8 => (0_usize..60, prop::option::of(instance.clone()))
-            .prop_map(|(bytes, avoid)| Step::Come { bytes, avoid }),
-        7 => any::<prop::sample::Index>().prop_map(Step::End),
-        2 => any::<prop::sample::Index>().prop_map(Step::Leave),
-        3 => instance.clone().prop_map(Step::Add),
-        1 => instance.clone().prop_map(Step::Retire),
-        1 => instance.clone().prop_map(Step::Hold),
-        2 => instance.prop_map(Step::Resume),
-        1 => (1_u32..5, any::<bool>()).prop_map(|(max, soft)| Step::Limit(max, soft)),
-        1 => Just(Step::TurnAway),
-    ];
-    prop::collection::vec(step, 1..250)
+#[test]
+fn least_busy_per_instance_comes_first_and_here_before_there() {
+    let mut pool = pool(hard(2), &["a"]);
+    peer(&mut pool, "n2", 2);
+    peer(&mut pool, "n3", 1);
+    let order: Vec<_> = (0..8).map(|_| take(&mut pool).member).collect();
+    // Loads as they are met: nothing anywhere; n2 0, n3 0; n2 a half; then all have one each.
+    assert_eq!(order, ["a", "n2", "n3", "n2", "a", "n2", "n3", "n2"]);
+    assert_eq!(pool.take(Reach::Anywhere, None, NOW), None, "all limits are reached");
+    assert_eq!((pool.in_flight(), pool.demand().level()), (2, 2), "what runs at peers is their demand");
 }
 
-/// What the pool should be like, kept in the plainest way.
-struct Reference {
-    pool: Pool<u8, u32>,
-    limits: Limits,
-    running: Vec<Grant<u8>>,
-    line: VecDeque<(u32, Ticket)>,
-    standing: HashMap<u8, Standing>,
-    next: u32,
+#[test]
+fn what_a_peer_told_of_others_counts_for_a_second() {
+    let mut pool = pool(hard(10), &["a"]);
+    peer(&mut pool, "n2", 2);
+    let a = take(&mut pool);
+    assert_eq!(take(&mut pool).member, "n2");
+    // Seven there in all, six of them not from here: more per instance than here.
+    pool.tell(&node("n2"), 7, 2, NOW);
+    assert_eq!([take(&mut pool).member, take(&mut pool).member], ["a", "a"]);
+    let late = NOW + TOLD_LIFE;
+    assert_eq!(pool.take(Reach::Anywhere, None, late).unwrap().member, "n2");
+    // It counts by the number of instances that it was told with.
+    pool.tell(&node("n2"), 8, 8, late);
+    assert_eq!(pool.take(Reach::Anywhere, None, late).unwrap().member, "n2");
+    pool.tell(&node("nobody"), 8, 8, late);
+    pool.tell(&id("a"), 8, 8, late);
+    pool.give_back(a.seat, late);
+    // What was told never opens or closes a peer: its own limit does.
+    pool.tell(&node("n2"), 10_000, 1, late);
+    let all = std::iter::from_fn(|| pool.take(Reach::Anywhere, None, late)).count();
+    assert_eq!(all, (10 - 2) + (20 - 3));
 }
 
-impl Reference {
-    fn new() -> Self {
-        let limits = Limits { queue_len: 20, ..hard(2) };
-        Self {
-            pool: Pool::new(limits, NOW),
-            limits,
-            running: Vec::new(),
-            line: VecDeque::new(),
-            standing: HashMap::new(),
-            next: 0,
-        }
-    }
+#[test]
+fn a_slot_here_goes_to_the_first_and_one_there_to_the_first_who_may_leave() {
+    let mut pool = pool(hard(1), &["a"]);
+    peer(&mut pool, "n2", 1);
+    let (here, there) = (take(&mut pool), take(&mut pool));
+    assert_eq!([here.member, there.member], ["a", "n2"]);
+    pool.wait(1, Reach::Here, 0, NOW).unwrap();
+    pool.wait(2, Reach::Anywhere, 0, NOW).unwrap();
+    pool.wait(3, Reach::Here, 0, NOW).unwrap();
+    pool.wait(4, Reach::Anywhere, 0, NOW).unwrap();
+    assert_eq!(pool.first_waiter(), Some(&1));
+    let given = pool.give_back(there.seat, NOW).handover.unwrap();
+    assert_eq!(served(std::slice::from_ref(&given)), [(2, "n2")]);
+    assert_eq!(served(&[pool.give_back(here.seat, NOW).handover.unwrap()]), [(1, "a")]);
+    assert_eq!(served(&[pool.give_back(here.seat, NOW).handover.unwrap()]), [(3, "a")]);
+    assert_eq!(served(&[pool.give_back(here.seat, NOW).handover.unwrap()]), [(4, "a")]);
+    assert_eq!(pool.demand().level(), 1);
+    pool.give_back(here.seat, NOW);
+    pool.give_back(given.grant.seat, NOW);
+    assert_eq!((pool.waiting(), pool.demand().level()), (0, 0));
+}
 
-    fn load(&self, member: u8) -> u32 {
-        u32::try_from(self.running.iter().filter(|grant| grant.member == member).count()).unwrap()
-    }
+#[test]
+fn who_may_leave_passes_those_who_must_stay() {
+    let mut pool = pool(hard(1), &["a"]);
+    let _here = take(&mut pool);
+    pool.wait(1, Reach::Here, 0, NOW).unwrap();
+    assert!(peer(&mut pool, "n2", 1).is_empty());
+    assert_eq!(pool.take(Reach::Here, None, NOW), None);
+    assert_eq!(take(&mut pool).member, "n2");
+    assert_eq!(pool.take(Reach::Anywhere, None, NOW), None);
+    pool.wait(2, Reach::Anywhere, 0, NOW).unwrap();
+    // The peer has another instance now.
+    assert_eq!(peer(&mut pool, "n2", 2), [(2, "n2")]);
+    assert_eq!(pool.turn_away_here(NOW), [1]);
+    assert_eq!((pool.waiting(), pool.waiting_since()), (0, None));
+}
 
-    fn has_room(&self, member: u8) -> bool {
-        self.limits.concurrency == ConcurrencyLimit::Soft || self.load(member) < self.limits.max_concurrency
-    }
+#[test]
+fn who_was_relayed_here_never_leaves() {
+    let mut pool = TestPool::new(hard(1), NOW);
+    peer(&mut pool, "n2", 5);
+    assert_eq!(pool.take(Reach::Here, None, NOW), None);
+    assert_eq!(pool.take(Reach::Here, Some(&node("n2")), NOW), None);
+    assert!(pool.has_instances() && !pool.has_instances_here());
+    pool.add(&id("a"), "a", 1, NOW);
+    assert_eq!(pool.take(Reach::Here, Some(&id("a")), NOW).unwrap().member, "a");
+    assert_eq!(pool.take(Reach::Here, None, NOW), None);
+}
 
-    fn free(&self) -> Vec<u8> {
-        let rotation = self.standing.iter().filter(|(_, standing)| **standing == Standing::InRotation);
-        rotation.map(|(member, _)| *member).filter(|member| self.has_room(*member)).collect()
+#[test]
+fn a_peer_has_room_for_what_its_instances_take_under_any_limits() {
+    let mut pool = TestPool::new(hard(2), NOW);
+    peer(&mut pool, "n2", 2);
+    let grants: Vec<_> = (0..4).map(|_| take(&mut pool)).collect();
+    assert_eq!(pool.take(Reach::Anywhere, None, NOW), None);
+    for waiter in 1..=3 {
+        pool.wait(waiter, Reach::Anywhere, 0, NOW).unwrap();
     }
-
-    fn granted(&mut self, grant: Grant<u8>, avoid: Option<u8>) {
-        let free = self.free();
-        assert!(free.contains(&grant.member), "{grant:?} went to an instance without room: {free:?}");
-        let choice: Vec<u8> = free.iter().copied().filter(|member| Some(*member) != avoid).collect();
-        let choice = if choice.is_empty() { free } else { choice };
-        let least = choice.iter().map(|member| self.load(*member)).min();
-        assert_eq!(Some(self.load(grant.member)), least, "not the least busy");
-        assert!(choice.contains(&grant.member), "avoided for nothing");
-        self.running.push(grant);
+    assert_eq!(served(&pool.set_limits(hard(3), NOW)), [(1, "n2"), (2, "n2")]);
+    assert!(peer(&mut pool, "n2", 1).is_empty(), "it has lost an instance");
+    for _ in 0..3 {
+        assert_eq!(pool.give_back(grants[0].seat, NOW).handover, None);
     }
-
-    fn handed_over(&mut self, handovers: impl IntoIterator<Item = Handover<u8, u32>>) {
-        for handover in handovers {
-            let (first, _) = self.line.pop_front().expect("somebody waited");
-            assert_eq!(handover.waiter, first, "first come, first served");
-            self.granted(handover.grant, None);
-        }
-    }
-
-    fn left(&mut self, member: u8) {
-        assert_eq!(self.standing.remove(&member), Some(Standing::Retired));
-        assert_eq!(self.load(member), 0);
-    }
-
-    fn step(&mut self, step: &Step) {
-        let name = |member: &u8| id(&member.to_string());
-        match step {
-            Step::Come { bytes, avoid } => self.come(*bytes, *avoid),
-            Step::End(index) if !self.running.is_empty() => {
-                self.end(index.index(self.running.len()));
-            }
-            Step::Leave(index) if !self.line.is_empty() => {
-                let (waiter, ticket) = self.line.remove(index.index(self.line.len())).unwrap();
-                assert_eq!(self.pool.leave(ticket, NOW), Some(waiter));
-                assert_eq!(self.pool.leave(ticket, NOW), None);
-            }
-            Step::Add(member) => {
-                self.standing.insert(*member, Standing::InRotation);
-                let handovers = self.pool.add(&name(member), *member, NOW);
-                self.handed_over(handovers);
-            }
-            Step::Retire(member) => {
-                if let Some(standing) = self.standing.get_mut(member) {
-                    *standing = Standing::Retired;
-                }
-                if let Some(member) = self.pool.retire(&name(member)) {
-                    self.left(member);
-                }
-            }
-            Step::Hold(member) => {
-                let held = self.pool.hold(&name(member));
-                assert_eq!(held, self.standing.get(member) == Some(&Standing::InRotation));
-                if held {
-                    self.standing.insert(*member, Standing::Held);
-                }
-            }
-            Step::Resume(member) => {
-                if self.standing.get(member) == Some(&Standing::Held) {
-                    self.standing.insert(*member, Standing::InRotation);
-                }
-                let handovers = self.pool.resume(&name(member), NOW);
-                self.handed_over(handovers);
-            }
-            Step::Limit(max, soft) => {
-                let concurrency = if *soft { ConcurrencyLimit::Soft } else { ConcurrencyLimit::Hard };
-                self.limits = Limits { max_concurrency: *max, concurrency, ..self.limits };
-                let handovers = self.pool.set_limits(self.limits, NOW);
-                self.handed_over(handovers);
-            }
-            Step::TurnAway => {
-                let away = self.pool.turn_away(NOW);
-                assert_eq!(away, self.line.drain(..).map(|(waiter, _)| waiter).collect::<Vec<_>>());
-            }
-            Step::End(_) | Step::Leave(_) => {}
-        }
-    }
-
-    fn end(&mut self, index: usize) {
-        let grant = self.running.swap_remove(index);
-        let given = self.pool.give_back(grant.seat, NOW);
-        if let Some(member) = given.left {
-            self.left(member);
-        }
-        self.handed_over(given.handover);
-    }
-
-    fn come(&mut self, bytes: usize, avoid: Option<u8>) {
-        let avoided = avoid.map(|member| id(&member.to_string()));
-        if let Some(grant) = self.pool.take(avoided.as_ref(), NOW) {
-            assert!(self.line.is_empty(), "a newcomer overtook");
-            return self.granted(grant, avoid);
-        }
-        self.next += 1;
-        match self.pool.wait(self.next, bytes, NOW) {
-            Ok(ticket) => self.line.push_back((self.next, ticket)),
-            Err(QueueFull::Count { waiting }) => assert_eq!(waiting, self.limits.queue_len),
-            Err(QueueFull::Bytes { bytes: held }) => assert!(held + bytes > self.limits.queue_bytes),
-        }
-    }
-
-    fn check(&mut self) {
-        assert!(self.line.is_empty() || self.free().is_empty(), "somebody waits while a slot is free");
-        assert_eq!(self.pool.waiting() as usize, self.line.len());
-        assert_eq!(self.pool.in_flight() as usize, self.running.len());
-        assert_eq!(self.pool.waiting_since().is_some(), !self.line.is_empty());
-        let here = self.standing.values().any(|standing| *standing != Standing::Retired);
-        assert_eq!(self.pool.has_instances(), here);
-        let expected: Vec<u32> = {
-            let members: Vec<u8> = self.pool.members().map(|member| *member.member).collect();
-            assert_eq!(members.len(), self.standing.len());
-            members.into_iter().map(|member| self.load(member)).collect()
-        };
-        let levels: Vec<u32> = self.pool.members().map(|member| member.activity.level()).collect();
-        assert_eq!(levels, expected);
+    assert_eq!(pool.give_back(grants[0].seat, NOW).handover.unwrap().waiter, 3);
+    pool.set_limits(limits(1, ConcurrencyLimit::Soft), NOW);
+    for _ in 0..100 {
+        take(&mut pool);
     }
 }
 
-proptest! {
-    #[test]
-    fn whatever_happens_limits_order_and_counts_hold(steps in steps()) {
-        let mut reference = Reference::new();
-        for step in &steps {
-            reference.step(step);
-            reference.check();
-        }
-        reference.step(&Step::TurnAway);
-        while !reference.running.is_empty() {
-            reference.end(0);
-        }
-        reference.check();
-        prop_assert_eq!((reference.pool.in_flight(), reference.pool.demand().level()), (0, 0));
-        let members: Vec<u8> = reference.standing.keys().copied().collect();
-        for member in members {
-            reference.step(&Step::Retire(member));
-        }
-        prop_assert_eq!(reference.pool.members().count(), 0);
-        prop_assert_eq!(reference.pool.queue.bytes(), 0);
-    }
+#[test]
+fn a_peer_that_is_held_or_gone_gets_nothing_and_is_no_reason_to_wait() {
+    let mut pool = TestPool::new(hard(1), NOW);
+    assert!(pool.is_deserted());
+    peer(&mut pool, "n2", 2);
+    let running = take(&mut pool);
+    assert!(pool.hold(&node("n2")));
+    assert!(pool.is_deserted() && pool.has_instances());
+    pool.wait(1, Reach::Anywhere, 0, NOW).unwrap();
+    pool.add_held(&node("n2"), "n2", 3, NOW);
+    assert_eq!(served(&pool.resume(&node("n2"), NOW)), [(1, "n2")]);
+    assert_eq!(pool.retire(&node("n2")), None, "two requests are under way there");
+    assert!(pool.is_deserted() && !pool.has_instances());
+    assert_eq!(pool.give_back(running.seat, NOW).left, None);
+    assert_eq!(pool.give_back(running.seat, NOW).left, Some("n2"));
+    assert_eq!(pool.members().count(), 0);
+    pool.add_held(&node("n3"), "n3", 1, NOW);
+    assert_eq!(pool.take(Reach::Anywhere, None, NOW), None);
+    let suspect = pool.add(&id("a"), "a", 1, NOW);
+    assert!(suspect.is_empty());
+    pool.hold(&id("a"));
+    assert!(!pool.is_deserted(), "the node is about to check its own");
 }
+
+#[test]
+fn a_peer_that_is_told_of_again_helps_only_with_more_instances() {
+    let mut pool = TestPool::new(hard(1), NOW);
+    peer(&mut pool, "n2", 1);
+    take(&mut pool);
+    let at = |millis: u64| Moment::from_millis(1_000 + millis);
+    for waiter in 1..=3 {
+        pool.wait(waiter, Reach::Anywhere, 0, at(0)).unwrap();
+    }
+    pool.add(&node("n2"), "n2", 1, at(100));
+    assert_eq!((pool.waiting(), pool.waiting_since()), (3, Some(at(0))));
+    pool.add(&node("n2"), "n2", 2, at(200));
+    assert_eq!((pool.waiting(), pool.waiting_since()), (2, Some(at(200))));
+}
+
+#[test]
+fn a_load_beyond_all_bounds_is_still_a_load() {
+    let mut pool = TestPool::new(limits(1, ConcurrencyLimit::Soft), NOW);
+    peer(&mut pool, "n2", 1);
+    pool.tell(&node("n2"), u32::MAX, 0, NOW);
+    assert_eq!(take(&mut pool).member, "n2");
+    pool.add(&id("a"), "a", 1, NOW);
+    assert_eq!(take(&mut pool).member, "a");
+    let members: Vec<_> = pool.members().map(|m| (m.place.clone(), m.instances, m.in_flight)).collect();
+    assert_eq!(members, [(node("n2"), 1, 1), (id("a"), 1, 1)]);
+}
+
+#[path = "pool_properties.rs"]
+mod properties;

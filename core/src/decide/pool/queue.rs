@@ -1,4 +1,4 @@
-//! The waiters of a component, first come first served. Any of them may leave at any time in constant
+//! Waiters of one kind, first come first served. Any of them may leave at any time in constant
 //! time, and the memory is that of the most that ever waited together, whatever the order they left in.
 
 /// Marks the end of a chain.
@@ -6,7 +6,7 @@ const NONE: u32 = u32::MAX;
 
 /// A waiter's place. Worthless once the waiter was taken or has left: it is never given to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ticket {
+pub(super) struct Ticket {
     place: u32,
     number: u64,
 }
@@ -20,14 +20,13 @@ pub(super) struct Queue<W> {
     vacant: u32,
     len: u32,
     bytes: usize,
-    /// Rises with every waiter, so that a ticket can't stand for another's place.
-    number: u64,
 }
 
 #[derive(Debug)]
 struct Place<W> {
     waiter: Option<W>,
     bytes: usize,
+    /// Of the waiter, so that a ticket can't stand for another's place.
     number: u64,
     before: u32,
     after: u32,
@@ -37,7 +36,7 @@ struct Place<W> {
 
 impl<W> Queue<W> {
     pub(super) const fn new() -> Self {
-        Self { places: Vec::new(), first: NONE, last: NONE, vacant: NONE, len: 0, bytes: 0, number: 0 }
+        Self { places: Vec::new(), first: NONE, last: NONE, vacant: NONE, len: 0, bytes: 0 }
     }
 
     pub(super) fn len(&self) -> u32 {
@@ -56,16 +55,20 @@ impl<W> Queue<W> {
         self.places.get(self.first as usize)?.waiter.as_ref()
     }
 
-    pub(super) fn push(&mut self, waiter: W, bytes: usize) -> Ticket {
+    pub(super) fn first_number(&self) -> Option<u64> {
+        Some(self.places.get(self.first as usize)?.number)
+    }
+
+    /// `number` is higher than any before.
+    pub(super) fn push(&mut self, waiter: W, bytes: usize, number: u64) -> Ticket {
         let place = self.vacate();
-        self.number += 1;
         let slot = &mut self.places[place as usize];
         slot.waiter = Some(waiter);
         slot.bytes = bytes;
-        slot.number = self.number;
+        slot.number = number;
         slot.before = self.last;
         slot.after = NONE;
-        let ticket = Ticket { place, number: self.number };
+        let ticket = Ticket { place, number };
         match self.last {
             NONE => self.first = place,
             last => self.places[last as usize].after = place,
