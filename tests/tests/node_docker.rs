@@ -17,6 +17,7 @@ use bollard::{
 };
 use maelstrom_core::{
     component::Component,
+    decide::pool::{Place, Reach},
     names::{ComponentName, NodeId},
     ports::engine::{ContainerEngine, LABEL_NODE},
     wire,
@@ -96,7 +97,14 @@ impl Rig {
     async fn request(&self) -> Result<Slot, AcquireError> {
         let now = clock::now();
         let pool = self.router.component("web").expect("configured");
-        pool.acquire(Ask { now, deadline: now + PATIENCE, bytes_held: 0, avoid: None }).await
+        pool.acquire(Ask {
+            now,
+            deadline: now + PATIENCE,
+            bytes_held: 0,
+            avoid: None,
+            reach: Reach::Anywhere,
+        })
+        .await
     }
 
     /// Waits until the node's instances are as `condition` says.
@@ -171,7 +179,7 @@ async fn a_cold_start_serves_and_a_killed_instance_is_replaced_at_once() {
     rig.target(1);
     let slot = rig.request().await.expect("an instance");
     println!("cold start: {:?}", began.elapsed());
-    let first = slot.endpoint().id.clone();
+    let Place::Here(first) = slot.endpoint().place.clone() else { panic!("there is no other node") };
     drop(slot);
 
     rig.kill(first.as_str()).await;
@@ -183,7 +191,7 @@ async fn a_cold_start_serves_and_a_killed_instance_is_replaced_at_once() {
     println!("death noticed: {:?} after the kill", began.elapsed());
     let slot = rig.request().await.expect("another instance");
     println!("replaced: {:?}", began.elapsed());
-    assert_ne!(slot.endpoint().id, first);
+    assert_ne!(slot.endpoint().place, Place::Here(first.clone()));
     drop(slot);
     rig.done().await;
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, future::poll_fn, pin::pin, sync::atomic::Atomic
 
 use maelstrom_core::{
     component::Component,
-    decide::placement::NodeView,
+    decide::{placement::NodeView, pool::Reach},
     names::NodeId,
     wire::{self, JournalEvent, ListEventsInput},
 };
@@ -132,7 +132,7 @@ fn sized(name: &str, reserve_memory_mib: i64) -> Arc<Component> {
 
 fn ask() -> Ask {
     let now = clock::now();
-    Ask { now, deadline: now + Duration::from_secs(300), bytes_held: 0, avoid: None }
+    Ask { now, deadline: now + Duration::from_secs(300), bytes_held: 0, avoid: None, reach: Reach::Anywhere }
 }
 
 type Asking = tokio::task::JoinHandle<Result<Slot, AcquireError>>;

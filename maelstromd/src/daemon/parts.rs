@@ -96,7 +96,7 @@ impl Parts {
         let counted = router.clone();
         let metrics = Arc::new(move || gateway::encode_metrics(&counted));
         let management = api::routes(registry, Arc::new(logs.clone()), metrics, private_stop.clone());
-        let gateway = Gateway::new(router, management, gateway_settings(settings));
+        let gateway = Gateway::new(id, router, management, gateway_settings(settings));
 
         let cron = cron(ground, &roles, &gateway);
         let pruner = Pruner {

@@ -23,8 +23,8 @@ pub enum Malformed {
 }
 
 /// Checks the head and tells the host that the request is for, as the client wrote it; empty where
-/// HTTP/1.0 leaves it out.
-pub(super) fn check(parts: &Parts) -> Result<&str, Malformed> {
+/// HTTP/1.0 leaves it out, which a request that a peer has sent on says by an empty `Host`.
+pub(super) fn check(parts: &Parts, relayed: bool) -> Result<&str, Malformed> {
     let path = parts.uri.path();
     if !(path.starts_with('/') || path == "*" && parts.method == Method::OPTIONS) {
         return Err(Malformed::Target);
@@ -32,7 +32,7 @@ pub(super) fn check(parts: &Parts) -> Result<&str, Malformed> {
     if parts.version < Version::HTTP_2 && parts.headers.contains_key(header::TRANSFER_ENCODING) {
         check_encoding(&parts.headers)?;
     }
-    host(parts)
+    host(parts, relayed)
 }
 
 /// The parser takes any list that ends in `chunked`; what else is in the list nobody here can decode.
@@ -43,7 +43,7 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Malformed> {
     if chunked && values.next().is_none() { Ok(()) } else { Err(Malformed::TransferEncoding) }
 }
 
-fn host(parts: &Parts) -> Result<&str, Malformed> {
+fn host(parts: &Parts, relayed: bool) -> Result<&str, Malformed> {
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
@@ -57,7 +57,7 @@ fn host(parts: &Parts) -> Result<&str, Malformed> {
             Err(Malformed::HostDiffers)
         }
         (Some(authority), _) if is_host(authority) => Ok(authority),
-        (None, Some(header)) if is_host(header) => Ok(header),
+        (None, Some(header)) if is_host(header) || (relayed && header.is_empty()) => Ok(header),
         (Some(_), _) | (None, Some(_)) => Err(Malformed::BadHost),
         (None, None) if parts.version == Version::HTTP_11 => Err(Malformed::NoHost),
         (None, None) => Ok(""),
@@ -122,7 +122,7 @@ mod tests {
             for (name, value) in headers {
                 request = request.header(*name, *value);
             }
-            check(&request.body(()).unwrap().into_parts().0).map(str::to_owned)
+            check(&request.body(()).unwrap().into_parts().0, false).map(str::to_owned)
         };
         let v11 = Version::HTTP_11;
         let cases = [

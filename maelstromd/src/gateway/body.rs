@@ -147,7 +147,7 @@ impl Stream {
             Some(Err(failure)) => {
                 if let Some(slot) = &self.slot {
                     let endpoint = slot.endpoint();
-                    tracing::debug!(component = %endpoint.component, instance = %endpoint.id, %failure, "a response broke off");
+                    tracing::debug!(component = %endpoint.component, place = %endpoint.place, %failure, "a response broke off");
                 }
                 self.give_up();
             }
@@ -158,7 +158,7 @@ impl Stream {
     /// The connection first, so that whoever gets the slot finds it.
     fn finish(&mut self) {
         if let (Some(exchange), Some(slot)) = (self.exchange.take(), &self.slot) {
-            slot.endpoint().connections.finish(exchange);
+            slot.endpoint().connections().finish(exchange);
         }
         self.slot = None;
         self.recording = None;

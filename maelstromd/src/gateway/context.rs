@@ -23,8 +23,11 @@ pub enum Side {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Context<'a> {
     pub(super) side: Side,
-    /// Address of the client that connected; none for the node's own requests.
+    /// Address of the client that connected; none for the node's own requests and those of a peer, which
+    /// has said it already.
     pub(super) client: Option<&'a str>,
+    /// A peer has sent it: its headers say all that there is to say.
+    pub(super) relayed: bool,
     /// As the client wrote it, port and all.
     pub(super) host: &'a str,
     pub(super) arrived: Moment,
@@ -35,6 +38,8 @@ pub(super) struct Context<'a> {
     pub(super) start_nano: u64,
     /// The client asks for another protocol.
     pub(super) upgrade: bool,
+    /// The client waits for a word about its body before it sends it.
+    pub(super) expects_continue: bool,
 }
 
 /// How long a request has, and since when.

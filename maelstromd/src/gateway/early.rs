@@ -19,12 +19,13 @@ const SMALL_BYTES: u64 = 64 * 1024;
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Sends or drops the small rest of a request that was answered; true when the request has ended.
-pub(super) async fn take_rest(exchange: &mut Exchange<RequestBody>) -> bool {
+pub(super) async fn take_rest(exchange: &mut Exchange<RequestBody>, client_waits: bool) -> bool {
     if exchange.has_sent_all() {
         return true;
     }
     let small = exchange.body_mut().rest().is_some_and(|rest| rest <= SMALL_BYTES);
-    if !small || exchange.waits_to_send() {
+    // A client that waits for a word about its body may never send it.
+    if !small || (client_waits && exchange.waits_to_send()) {
         return false;
     }
     let rest = async {

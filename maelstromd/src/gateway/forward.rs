@@ -1,25 +1,32 @@
-//! One admitted request on its way to an instance: slot, attempt, and another attempt where the first
-//! failed without harm.
+//! One admitted request on its way to an instance, here or at a peer: slot, attempt, and another attempt
+//! where the first failed without harm.
 //!
 //! ```text
 //!   slot ──► kept-open connection ──stale──► new connection, same slot
-//!    ▲              │                              │ fails before the first byte: the instance is suspect
-//!    └──────────────┴── may be repeated ◄──────────┘
-//!                   └── may not, or too often: 502 that says so
+//!    ▲              │                              │ fails before the first byte: instance or peer is suspect
+//!    ├──────────────┴── may be repeated ◄──────────┤
+//!    │              └── may not, or too often: 502 that says so
+//!    └─────────────────────── the peer has no instance: that seat is gone, another is looked for
 //! ```
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
-use maelstrom_core::{component::HttpProtocol, names::InstanceId, time::Moment};
+use maelstrom_core::{
+    component::HttpProtocol,
+    decide::pool::{Place, Reach},
+    time::Moment,
+};
 use tokio::time::Instant;
 
 use super::{
     Gateway,
     body::Body,
     context::Context,
-    early, forward_h2c, headers,
+    early, forward_h2c,
+    headers::{self, Expecting},
     metrics::Recording,
+    relay::{self, Heard},
     replay::{self, RequestBody},
     respond::Refusal,
     upgrade,
@@ -27,7 +34,7 @@ use super::{
 use crate::{
     clock,
     router::{Ask, ComponentPool, Slot},
-    upstream::{Asked, Exchange, Failure, Framing, Limits, Outgoing, ResponseHead, Sent},
+    upstream::{Asked, Connection, Exchange, Expect, Failure, Limits, Outgoing, ResponseHead, Sent},
 };
 
 /// Instances that one request may meet before its client hears of it: beyond this it is the component
@@ -54,8 +61,8 @@ pub(super) struct Admitted<'a> {
 
 /// An attempt without an answer, and what it leaves for the next.
 pub(super) struct Attempt {
-    pub(super) instance: InstanceId,
-    pub(super) failure: Failure,
+    pub(super) place: Place,
+    pub(super) setback: Setback,
     pub(super) sent: Sent,
     /// A byte of an answer came: nothing is sent twice after that.
     pub(super) answered: bool,
@@ -65,17 +72,30 @@ pub(super) struct Attempt {
     pub(super) body: RequestBody,
 }
 
+struct Failed<'a> {
+    place: &'a Place,
+    failure: Failure,
+    sent: Sent,
+    answered: bool,
+}
+
+/// Why there is no answer.
+pub(super) enum Setback {
+    Failed(Failure),
+    /// The peer has no instance of the component and did nothing.
+    NotHere,
+}
+
 /// A response head with everything that its body needs, or a refusal.
 pub(super) type Answer = Result<Response<Body>, Refusal>;
 
 impl Gateway {
     pub(super) async fn forward(&self, admitted: &mut Admitted<'_>) -> Answer {
-        let mut avoid: Option<InstanceId> = None;
-        let mut tries = 0;
+        let mut avoid: Option<Place> = None;
+        let (mut tries, mut misses) = (0, 0);
         let mut now = admitted.context.arrived;
         loop {
             let slot = self.slot(admitted, now, avoid.take()).await?;
-            tries += 1;
             let attempt = match slot.endpoint().protocol() {
                 HttpProtocol::Http1 => self.attempt_http1(admitted, slot).await,
                 HttpProtocol::H2c => Box::pin(forward_h2c::attempt(self, admitted, slot)).await,
@@ -85,9 +105,21 @@ impl Gateway {
                 Err(attempt) => attempt,
             };
             now = clock::now();
-            avoid = Some(attempt.instance.clone());
-            *admitted.body = self.after_failure(admitted, *attempt, tries, now)?;
-            admitted.pool.metrics().replayed();
+            let Attempt { place, setback, sent, answered, body, .. } = *attempt;
+            *admitted.body = match setback {
+                Setback::Failed(failure) => {
+                    tries += 1;
+                    let failed = Failed { place: &place, failure, sent, answered };
+                    let body = after_failure(admitted, failed, body, tries, now)?;
+                    admitted.pool.metrics().replayed();
+                    avoid = Some(place);
+                    body
+                }
+                Setback::NotHere => {
+                    misses += 1;
+                    after_miss(admitted, &place, body, misses)?
+                }
+            };
         }
     }
 
@@ -95,41 +127,16 @@ impl Gateway {
         &self,
         admitted: &Admitted<'_>,
         now: Moment,
-        avoid: Option<InstanceId>,
+        avoid: Option<Place>,
     ) -> Result<Slot, Refusal> {
         let bytes_held = WAITING_BYTES + admitted.parts.headers.len() * HEADER_BYTES + admitted.body.held();
         let deadline = admitted.context.deadline;
+        let reach = if admitted.context.relayed { Reach::Here } else { Reach::Anywhere };
         let pool = &admitted.pool;
-        let acquired = pool.acquire(Ask { now, deadline, bytes_held, avoid }).await;
+        let acquired = pool.acquire(Ask { now, deadline, bytes_held, avoid, reach }).await;
         let slot = acquired.map_err(|error| Refusal::unavailable(pool.name(), error))?;
         pool.metrics().queued(slot.waited());
         Ok(slot)
-    }
-
-    /// The body for another attempt, or why there is none.
-    fn after_failure(
-        &self,
-        admitted: &Admitted<'_>,
-        attempt: Attempt,
-        tries: u32,
-        now: Moment,
-    ) -> Result<RequestBody, Refusal> {
-        let Attempt { failure, sent, answered, mut body, .. } = attempt;
-        let component = admitted.pool.name();
-        let instance_failed = matches!(failure, Failure::Connect(_) | Failure::Closed(_) | Failure::Http2(_));
-        let repeatable = instance_failed
-            && !answered
-            && tries < MAX_TRIES
-            && now < admitted.context.deadline
-            && replay::may_repeat(&admitted.parts.method, sent);
-        if repeatable && body.rewind() {
-            tracing::debug!(%component, %failure, tries, "an attempt failed and is made again");
-            return Ok(body);
-        }
-        match failure {
-            Failure::Deadline => Err(Refusal::Timeout(component.clone())),
-            failure => Err(Refusal::Failed { component: component.clone(), failure, sent, tries }),
-        }
     }
 
     async fn attempt_http1(
@@ -139,17 +146,20 @@ impl Gateway {
     ) -> Result<Response<Body>, Box<Attempt>> {
         // What can't be sent twice is worth a system call that asks whether the connection still stands.
         let certain = !replay::is_idempotent(&admitted.parts.method);
-        let mut kept = slot.endpoint().connections.take(certain);
+        let mut kept = slot.endpoint().connections().take(certain);
+        let status = slot.endpoint().peer().map_or(0, |peer| peer.status());
         loop {
             let connection = match kept.take() {
                 Some(connection) => connection,
-                None => match Box::pin(slot.endpoint().connections.open()).await {
+                None => match Box::pin(open(admitted, &slot)).await {
                     Ok(connection) => connection,
                     Err(failure) => {
-                        slot.fail();
+                        if !matches!(failure, Failure::Deadline) {
+                            slot.fail();
+                        }
                         return Err(Box::new(Attempt {
-                            instance: slot.endpoint().id.clone(),
-                            failure,
+                            place: slot.endpoint().place.clone(),
+                            setback: Setback::Failed(failure),
                             sent: Sent::Nothing,
                             answered: false,
                             stale: false,
@@ -158,10 +168,17 @@ impl Gateway {
                     }
                 },
             };
-            let mut exchange = self.exchange(admitted, connection);
+            let mut exchange = self.exchange(admitted, connection, &slot);
             let failure = match poll_fn(|cx| exchange.poll_head(cx, &mut admitted.parts.headers)).await {
-                Ok(head) => {
-                    let whole = exchange.has_sent_all() || Box::pin(early::take_rest(&mut exchange)).await;
+                Ok(mut head) => {
+                    if slot.endpoint().peer().is_some()
+                        && relay::heed(&slot, &mut head.headers, status) == Heard::NotHere
+                    {
+                        return Err(missed(exchange, &slot));
+                    }
+                    let waits = admitted.context.expects_continue;
+                    let whole =
+                        exchange.has_sent_all() || Box::pin(early::take_rest(&mut exchange, waits)).await;
                     let mut response = self.response(admitted, exchange, head, slot);
                     if !whole {
                         early::announce_end(&mut response, admitted.parts.version);
@@ -190,23 +207,31 @@ impl Gateway {
     fn exchange(
         &self,
         admitted: &mut Admitted<'_>,
-        connection: Box<crate::upstream::Connection>,
+        connection: Box<Connection>,
+        slot: &Slot,
     ) -> Box<Exchange<RequestBody>> {
         let body = admitted.take_body();
         let Admitted { parts, target, context, .. } = admitted;
         let framing = body.framing(&parts.method);
-        let has_body = !matches!(framing, Framing::None | Framing::Length(0));
-        let expect_continue = has_body
-            && parts
-                .headers
-                .get(header::EXPECT)
-                .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let at_peer = slot.endpoint().peer().is_some();
+        let expecting = if framing.has_body() && context.expects_continue {
+            Expecting::Client
+        } else if at_peer && relay::holds_body(&parts.method, framing) {
+            Expecting::Gateway
+        } else {
+            Expecting::Nobody
+        };
+        let to = relay::destination(slot, &self.name, context);
         let outgoing = Outgoing {
-            head: headers::write_http1(parts, target, context, framing, expect_continue),
+            head: headers::write_http1(parts, target, context, to, framing, expecting),
             framing,
             body,
             asked: Asked { head: parts.method == Method::HEAD, upgrade: context.upgrade },
-            expect_continue,
+            expect: match (expecting, at_peer) {
+                (Expecting::Nobody, _) => Expect::No,
+                (_, false) => Expect::Briefly,
+                (_, true) => Expect::Patiently,
+            },
         };
         // Boxed, since it moves into the response's body; and what waits in a future should be small.
         Box::new(Exchange::new(connection, outgoing, self.limits(context)))
@@ -244,7 +269,7 @@ impl Gateway {
         }
         *response.body_mut() = match exchange.take_whole_body() {
             Some(bytes) => {
-                slot.endpoint().connections.finish(exchange);
+                slot.endpoint().connections().finish(exchange);
                 Body::full(bytes)
             }
             None => Body::stream(exchange, slot, recording),
@@ -253,11 +278,78 @@ impl Gateway {
     }
 }
 
+/// The body for another attempt, or why there is none.
+fn after_failure(
+    admitted: &Admitted<'_>,
+    failed: Failed<'_>,
+    mut body: RequestBody,
+    tries: u32,
+    now: Moment,
+) -> Result<RequestBody, Refusal> {
+    let Failed { place, failure, sent, answered } = failed;
+    let component = admitted.pool.name();
+    let instance_failed = matches!(failure, Failure::Connect(_) | Failure::Closed(_) | Failure::Http2(_));
+    let repeatable = instance_failed
+        && !answered
+        && tries < MAX_TRIES
+        && now < admitted.context.deadline
+        && replay::may_repeat(&admitted.parts.method, sent);
+    if repeatable && body.rewind() {
+        tracing::debug!(%component, %place, %failure, tries, "an attempt failed and is made again");
+        return Ok(body);
+    }
+    let node = match place {
+        Place::Here(_) => None,
+        Place::There(node) => Some(node.clone()),
+    };
+    match failure {
+        Failure::Deadline => Err(Refusal::Timeout(component.clone())),
+        failure => Err(Refusal::Failed { component: component.clone(), node, failure, sent, tries }),
+    }
+}
+
+/// The body for elsewhere. What a peer didn't act on may be sent again, whatever it is.
+fn after_miss(
+    admitted: &Admitted<'_>,
+    place: &Place,
+    mut body: RequestBody,
+    misses: u32,
+) -> Result<RequestBody, Refusal> {
+    let component = admitted.pool.name();
+    tracing::debug!(%component, %place, misses, "a peer has no instance any more");
+    let why = match (body.rewind(), misses < relay::MAX_MISSES) {
+        (true, true) => return Ok(body),
+        (false, _) => "too much of its body was sent already",
+        (true, false) => "nodes keep naming others that have none either",
+    };
+    Err(Refusal::Missed { component: component.clone(), place: place.clone(), why })
+}
+
 fn failed(exchange: Box<Exchange<RequestBody>>, failure: Failure, slot: &Slot) -> Box<Attempt> {
     let stale = exchange.is_reused() && matches!(failure, Failure::Closed(_));
     let (sent, answered) = (exchange.sent(), exchange.is_answered());
-    let instance = slot.endpoint().id.clone();
-    Box::new(Attempt { instance, failure, sent, answered, stale, body: exchange.into_body() })
+    let place = slot.endpoint().place.clone();
+    let setback = Setback::Failed(failure);
+    Box::new(Attempt { place, setback, sent, answered, stale, body: exchange.into_body() })
+}
+
+/// The peer's answer is small and has come with its head: the connection can be kept if nothing was held
+/// back on it.
+fn missed(mut exchange: Box<Exchange<RequestBody>>, slot: &Slot) -> Box<Attempt> {
+    let place = slot.endpoint().place.clone();
+    let (sent, setback) = (exchange.sent(), Setback::NotHere);
+    let body = std::mem::replace(exchange.body_mut(), RequestBody::whole(bytes::Bytes::new()));
+    if exchange.take_whole_body().is_some() {
+        slot.endpoint().connections().finish(exchange);
+    }
+    Box::new(Attempt { place, setback, sent, answered: true, stale: false, body })
+}
+
+/// A new connection, no later than the request's deadline.
+async fn open(admitted: &Admitted<'_>, slot: &Slot) -> Result<Box<Connection>, Failure> {
+    let opening = slot.endpoint().connections().open();
+    let opened = tokio::time::timeout_at(instant_of(&admitted.context), opening).await;
+    opened.unwrap_or(Err(Failure::Deadline))
 }
 
 /// The deadline on the runtime's clock.

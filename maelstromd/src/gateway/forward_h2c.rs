@@ -20,9 +20,10 @@ use tokio::time::{Instant, Sleep};
 use super::{
     Gateway,
     body::{Body, BoxError},
-    forward::{Admitted, Attempt, instant_of},
-    headers,
+    forward::{Admitted, Attempt, Setback, instant_of},
+    headers::{self, To},
     metrics::Recording,
+    relay::{self, Heard},
     replay::RequestBody,
 };
 use crate::{
@@ -35,18 +36,23 @@ pub(super) async fn attempt(
     admitted: &mut Admitted<'_>,
     mut slot: Slot,
 ) -> Result<Response<Body>, Box<Attempt>> {
-    let body = admitted.take_body();
+    let status = slot.endpoint().peer().map(|peer| peer.status());
+    let mut body = admitted.take_body();
+    if status.is_some() {
+        body.keep_unread();
+    }
     let lent = Lent::new(body);
-    let request = match request(admitted, &lent) {
+    let to = relay::destination(&slot, gateway.relay_name(), &admitted.context);
+    let request = match request(admitted, to, &lent) {
         Ok(request) => request,
         Err(error) => {
             let failure = Failure::RequestBody(error);
             return Err(lent.failed(failure, true, &slot));
         }
     };
-    let sending = slot.endpoint().connections.send_h2c(request);
+    let sending = slot.endpoint().connections().send_h2c(request);
     let sent = tokio::time::timeout_at(instant_of(&admitted.context), Box::pin(sending)).await;
-    let (response, held) = match sent {
+    let (mut response, held) = match sent {
         Ok(Ok(answer)) => answer,
         Ok(Err(refused)) => match lent.client_failure() {
             Some(failure) => return Err(lent.failed(failure, false, &slot)),
@@ -57,6 +63,11 @@ pub(super) async fn attempt(
         },
         Err(_) => return Err(lent.failed(Failure::Deadline, false, &slot)),
     };
+    if let Some(status) = status
+        && relay::heed(&slot, response.headers_mut(), status) == Heard::NotHere
+    {
+        return Err(lent.set_back(Setback::NotHere, false, &slot));
+    }
     slot.first_byte();
     let recording = admitted.recording.take().map(|recording| recording.answered(response.status()));
     lent.forget();
@@ -90,6 +101,7 @@ pub(super) async fn attempt(
 
 fn request(
     admitted: &Admitted<'_>,
+    to: To<'_>,
     lent: &Lent,
 ) -> Result<Request<http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>>, BoxError> {
     let Admitted { parts, target, context, .. } = admitted;
@@ -108,7 +120,7 @@ fn request(
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = Uri::from_parts(uri)?;
     *request.version_mut() = Version::HTTP_2;
-    *request.headers_mut() = headers::collect_http2(parts, context, framing);
+    *request.headers_mut() = headers::collect_http2(parts, context, to, framing);
     Ok(request)
 }
 
@@ -160,6 +172,10 @@ impl Lent {
 
     /// The body comes back; the client's handle finds nothing any more.
     fn failed(&self, failure: Failure, unsent: bool, slot: &Slot) -> Box<Attempt> {
+        self.set_back(Setback::Failed(failure), unsent, slot)
+    }
+
+    fn set_back(&self, setback: Setback, unsent: bool, slot: &Slot) -> Box<Attempt> {
         let mut state = self.shared.lock();
         let sent = match (unsent, state.pieces > 0, state.has_body) {
             (true, ..) => Sent::Nothing,
@@ -167,8 +183,8 @@ impl Lent {
             _ => Sent::Substance,
         };
         let body = state.body.take().unwrap_or_else(|| RequestBody::whole(Bytes::new()));
-        let instance = slot.endpoint().id.clone();
-        Box::new(Attempt { instance, failure, sent, answered: false, stale: false, body })
+        let place = slot.endpoint().place.clone();
+        Box::new(Attempt { place, setback, sent, answered: false, stale: false, body })
     }
 }
 

@@ -1,19 +1,21 @@
-//! What a container is told of a request: the header rules, applied while the head is written, so that a
+//! What a container, or the peer that has it, is told of a request: the header rules, applied while the head is written, so that a
 //! request's headers are walked once and never copied into a second map (HTTP/1.1), or into the map that
 //! HTTP/2 wants.
 //!
 //! Rules: hop-by-hop headers and those that `Connection` names stay here; the client's address is added to
 //! `X-Forwarded-For`; the other `X-Forwarded-*` are believed only of trusted hops; trace and request id are
 //! passed on or begun; of `MAELSTROM-*` a container gets what the gateway knows, never what it was told by
-//! the public side.
+//! the public side. A peer is told besides which component is meant, how much time is left, and who sends
+//! it; it adds nothing itself.
 
 use std::fmt::Write as _;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
+use maelstrom_core::names::ComponentName;
 
 use super::{
     context::{Context, Side},
-    trace,
+    relay, trace,
 };
 use crate::upstream::{
     Framing,
@@ -37,6 +39,13 @@ const OURS: &[u8] = b"maelstrom";
 const HEAD_BYTES: usize = 1024;
 /// Of the lines that the gateway adds.
 const ADDED_BYTES: usize = 320;
+
+/// Whom the headers are for.
+#[derive(Clone, Copy)]
+pub(super) enum To<'a> {
+    Instance,
+    Peer { component: &'a ComponentName, path: &'a str, timeout_ms: u64 },
+}
 
 /// Where headers are written to.
 trait Sink {
@@ -70,6 +79,15 @@ impl Sink for HeaderMap {
     fn pass(&mut self, name: &HeaderName, value: &HeaderValue) {
         self.append(name.clone(), value.clone());
     }
+}
+
+/// Who wants to hear `100 Continue` before the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expecting {
+    Nobody,
+    Client,
+    /// This gateway, of the peer's.
+    Gateway,
 }
 
 /// What becomes of a header that came in.
@@ -117,7 +135,9 @@ fn is_ours(name: &HeaderName, side: Side) -> bool {
     let joined = name.as_str().as_bytes().get(OURS.len());
     match side {
         Side::Public => matches!(joined, Some(b'-' | b'_')),
-        Side::Private => [COMPONENT, DEADLINE_NANO, START_NANO, TIMEOUT_MS, RELAY_PATH].contains(name),
+        Side::Private => {
+            [COMPONENT, DEADLINE_NANO, START_NANO, TIMEOUT_MS, RELAY_PATH, relay::HELD.0].contains(name)
+        }
     }
 }
 
@@ -136,8 +156,9 @@ pub(super) fn write_http1(
     parts: &Parts,
     target: &str,
     context: &Context<'_>,
+    to: To<'_>,
     framing: Framing,
-    expect_continue: bool,
+    expect: Expecting,
 ) -> Vec<u8> {
     let mut head = Vec::with_capacity(HEAD_BYTES.max(ADDED_BYTES + target.len() + size_of(&parts.headers)));
     head.extend_from_slice(parts.method.as_str().as_bytes());
@@ -146,14 +167,17 @@ pub(super) fn write_http1(
     head.extend_from_slice(b" HTTP/1.1\r\n");
     head.put(&header::HOST, context.host.as_bytes());
     let options = connection_options(&parts.headers);
-    write_rules(parts, context, &options, &mut head);
+    write_rules(parts, context, to, &options, &mut head);
     match framing {
         Framing::None => {}
         Framing::Length(length) => head.put(&header::CONTENT_LENGTH, Number::of(length).as_bytes()),
         Framing::Chunked => head.put(&header::TRANSFER_ENCODING, b"chunked"),
     }
-    if expect_continue {
+    if expect != Expecting::Nobody {
         head.put(&header::EXPECT, b"100-continue");
+    }
+    if expect == Expecting::Gateway {
+        head.pass(&relay::HELD.0, &relay::HELD.1);
     }
     if context.upgrade {
         for protocol in parts.headers.get_all(header::UPGRADE) {
@@ -166,10 +190,10 @@ pub(super) fn write_http1(
 }
 
 /// The same headers for HTTP/2, where the host is the request's authority.
-pub(super) fn collect_http2(parts: &Parts, context: &Context<'_>, framing: Framing) -> HeaderMap {
+pub(super) fn collect_http2(parts: &Parts, context: &Context<'_>, to: To<'_>, framing: Framing) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(parts.headers.len() + 8);
     let options = connection_options(&parts.headers);
-    write_rules(parts, context, &options, &mut headers);
+    write_rules(parts, context, to, &options, &mut headers);
     if let Framing::Length(length) = framing {
         headers.put(&header::CONTENT_LENGTH, Number::of(length).as_bytes());
     }
@@ -183,7 +207,13 @@ pub(super) fn collect_http2(parts: &Parts, context: &Context<'_>, framing: Frami
     headers
 }
 
-fn write_rules(parts: &Parts, context: &Context<'_>, options: &ConnectionOptions, sink: &mut impl Sink) {
+fn write_rules(
+    parts: &Parts,
+    context: &Context<'_>,
+    to: To<'_>,
+    options: &ConnectionOptions,
+    sink: &mut impl Sink,
+) {
     let mut seen = Seen::default();
     let mut forwarded_for: Vec<u8> = Vec::new();
     let trusted = context.side == Side::Private;
@@ -221,6 +251,11 @@ fn write_rules(parts: &Parts, context: &Context<'_>, options: &ConnectionOptions
     }
     sink.put(&DEADLINE_NANO, Number::of(context.deadline_nano).as_bytes());
     sink.put(&START_NANO, Number::of(context.start_nano).as_bytes());
+    if let To::Peer { component, path, timeout_ms } = to {
+        sink.put(&COMPONENT, component.as_str().as_bytes());
+        sink.put(&TIMEOUT_MS, Number::of(timeout_ms).as_bytes());
+        sink.put(&RELAY_PATH, path.as_bytes());
+    }
 }
 
 fn write_forwarded(context: &Context<'_>, seen: &Seen, mut forwarded_for: Vec<u8>, sink: &mut impl Sink) {
@@ -232,6 +267,9 @@ fn write_forwarded(context: &Context<'_>, seen: &Seen, mut forwarded_for: Vec<u8
         }
         (false, None) => sink.put(&X_FORWARDED_FOR, &forwarded_for[..forwarded_for.len() - 2]),
         (true, None) => {}
+    }
+    if context.relayed {
+        return;
     }
     if !seen.host && !context.host.is_empty() {
         sink.put(&X_FORWARDED_HOST, context.host.as_bytes());

@@ -14,7 +14,7 @@ use std::{
 };
 
 use http::StatusCode;
-use maelstrom_core::time::Moment;
+use maelstrom_core::{names::NodeId, time::Moment};
 
 use crate::{clock, router::ComponentPool};
 
@@ -35,6 +35,8 @@ pub struct ComponentMetrics {
     queued: Histogram,
     in_flight: AtomicI64,
     replays: AtomicU64,
+    relayed_out: AtomicU64,
+    relayed_in: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -115,6 +117,16 @@ impl ComponentMetrics {
         }
     }
 
+    /// A peer has answered a request from here.
+    pub(super) fn relayed_out(&self) {
+        self.relayed_out.fetch_add(1, Relaxed);
+    }
+
+    /// A peer's request was answered here.
+    pub(super) fn relayed_in(&self) {
+        self.relayed_in.fetch_add(1, Relaxed);
+    }
+
     /// An attempt failed and is made again.
     pub(super) fn replayed(&self) {
         self.replays.fetch_add(1, Relaxed);
@@ -149,7 +161,7 @@ impl Drop for Recording {
 }
 
 /// All components' counters in the text format that Prometheus reads (version 0.0.4).
-pub(super) fn encode(pools: &[Arc<ComponentPool>]) -> String {
+pub(super) fn encode(pools: &[Arc<ComponentPool>], peer_failures: &[(NodeId, u64)]) -> String {
     let mut text = String::new();
     let mut family =
         |name: &str, kind: &str, help: &str, write: &dyn Fn(&mut String, &str, &ComponentMetrics)| {
@@ -205,7 +217,29 @@ pub(super) fn encode(pools: &[Arc<ComponentPool>]) -> String {
             line(text, REPLAYS, component, None, metrics.replays.load(Relaxed));
         },
     );
+    const RELAYED: &str = "maelstrom_relayed_requests_total";
+    family(
+        RELAYED,
+        "counter",
+        "Requests that a peer answered for this node (out), or this node for a peer (in).",
+        &|text, component, metrics| {
+            for (direction, count) in [("out", &metrics.relayed_out), ("in", &metrics.relayed_in)] {
+                line(text, RELAYED, component, Some(("direction", direction)), count.load(Relaxed));
+            }
+        },
+    );
+    encode_peers(&mut text, peer_failures);
     text
+}
+
+fn encode_peers(text: &mut String, failures: &[(NodeId, u64)]) {
+    const FAILURES: &str = "maelstrom_peer_failures_total";
+    let help = "Relayed requests that a peer failed before it answered.";
+    let _ = writeln!(text, "# HELP {FAILURES} {help}\n# TYPE {FAILURES} counter");
+    for (node, count) in failures {
+        let node = node.as_str().replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let _ = writeln!(text, "{FAILURES}{{node=\"{node}\"}} {count}");
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 //!   limits       idle, drain   component?     queue     rules       of its own      back at its end
 //! ```
 //! The public gateway routes by event sources alone and believes no header about the system. The private
-//! one serves peers, containers and the management API, and believes them.
+//! one serves peers, containers and the management API, and believes them. What a peer sends on is served
+//! here or not at all ([`relay`]).
 //!
 //! Invariants of a warm request: no task is spawned, no lock is held over I/O, no body is held whole, and
 //! whatever it took is given back by drop, wherever its client leaves it.
@@ -23,6 +24,7 @@ mod forward_h2c;
 mod headers;
 mod listener;
 mod metrics;
+mod relay;
 mod replay;
 mod respond;
 mod scan;
@@ -42,7 +44,11 @@ use http::{Method, Request, Response, StatusCode, request::Parts, uri::PathAndQu
 use http_body_util::Full;
 use hyper::{body::Incoming, service::Service as _};
 use hyper_util::service::TowerToHyperService;
-use maelstrom_core::{names::ComponentName, time::Moment};
+use maelstrom_core::{
+    decide::pool::Reach,
+    names::{ComponentName, NodeId},
+    time::Moment,
+};
 
 pub use body::Body;
 pub use context::Side;
@@ -54,6 +60,7 @@ use self::{
     context::{Context, Term},
     forward::{Admitted, Answer},
     metrics::Recording,
+    relay::RelayName,
     replay::RequestBody,
     upgrade::Offer,
 };
@@ -90,12 +97,13 @@ pub struct GatewaySettings {
 
 /// All components' counters, as Prometheus reads them.
 pub fn encode_metrics(router: &Router) -> String {
-    metrics::encode(&router.pools())
+    metrics::encode(&router.pools(), &router.peer_failures())
 }
 
 /// Both gateways of a node.
 #[derive(Debug)]
 pub struct Gateway {
+    name: RelayName,
     router: Arc<Router>,
     management: axum::Router,
     settings: GatewaySettings,
@@ -127,8 +135,18 @@ impl Default for GatewaySettings {
 
 impl Gateway {
     /// `management` answers what of the private gateway lies under `/_mael/`.
-    pub fn new(router: Arc<Router>, management: axum::Router, settings: GatewaySettings) -> Arc<Self> {
-        Arc::new(Self { router, management, settings, draining: AtomicBool::new(false) })
+    pub fn new(
+        node: &NodeId,
+        router: Arc<Router>,
+        management: axum::Router,
+        settings: GatewaySettings,
+    ) -> Arc<Self> {
+        let draining = AtomicBool::new(false);
+        Arc::new(Self { name: RelayName::new(node), router, management, settings, draining })
+    }
+
+    fn relay_name(&self) -> &RelayName {
+        &self.name
     }
 
     /// From now on the public health check says 503, so that load balancers stop sending requests here.
@@ -147,7 +165,10 @@ impl Gateway {
         };
         let arrived = clock::now();
         let answer = match self.router.component(component.as_str()) {
-            Some(pool) => self.dispatch(&mut parts, &mut body, Target::new(pool, 0), None, arrived).await,
+            Some(pool) => {
+                let target = Target::new(pool, 0);
+                self.dispatch(&mut parts, &mut body, &target, None, arrived).await
+            }
             None => Err(Refusal::NoComponent(component.to_string())),
         };
         answer.unwrap_or_else(|refusal| refusal.response(http::Version::HTTP_11))
@@ -170,7 +191,10 @@ impl Gateway {
         if parts.method == Method::CONNECT {
             return Err(Refusal::Connect);
         }
-        let host = admission::check(parts)?;
+        if client.side == Side::Private && relay::is_relayed(&parts.headers) {
+            return Ok(Box::pin(self.serve_relayed(client, parts, body, arrived)).await);
+        }
+        let host = admission::check(parts, false)?;
         let path = parts.uri.path();
         if path == HEALTH_CHECK_PATH {
             return Ok(self.health(client.side));
@@ -185,7 +209,30 @@ impl Gateway {
                 None => self.route(host, path)?,
             },
         };
-        self.dispatch(parts, &mut RequestBody::client(body), target, Some(client), arrived).await
+        self.dispatch(parts, &mut RequestBody::client(body), &target, Some(client), arrived).await
+    }
+
+    /// A request that a peer has sent on. Only the component's own path matters: neither the node's health
+    /// check nor its management is meant.
+    async fn serve_relayed(
+        &self,
+        client: &Client,
+        parts: &mut Parts,
+        body: Incoming,
+        arrived: Moment,
+    ) -> Response<Body> {
+        let version = parts.version;
+        let target = admission::check(parts, true)
+            .map_err(Refusal::from)
+            .and_then(|_| self.relayed_target(&parts.headers));
+        let target = match target {
+            Ok(target) => target,
+            Err(Refusal::NotHere) => return relay::not_here(),
+            Err(refusal) => return refusal.response(version),
+        };
+        let mut body = RequestBody::client(body);
+        let answer = self.dispatch(parts, &mut body, &target, Some(client), arrived).await;
+        relay::answer_to_peer(&target.pool, answer, version)
     }
 
     fn route(&self, host: &str, path: &str) -> Result<Target, Refusal> {
@@ -223,12 +270,13 @@ impl Gateway {
         &self,
         parts: &mut Parts,
         body: &mut RequestBody,
-        target: Target,
+        target: &Target,
         client: Option<&Client>,
         arrived: Moment,
     ) -> Answer {
         let side = client.map_or(Side::Private, |client| client.side);
-        let pool = target.pool;
+        let pool = Arc::clone(&target.pool);
+        let relayed = target.reach == Reach::Here;
         let term = Term::new(side, &parts.headers, arrived, pool.max_duration())?;
         let recording = Some(Recording::begin(Arc::clone(&pool), arrived));
         let upgrade = match client {
@@ -247,13 +295,16 @@ impl Gateway {
         };
         let context = Context {
             side,
-            client: client.map(|client| client.ip.as_str()),
+            // A peer has said whom it is for.
+            client: client.filter(|_| !relayed).map(|client| client.ip.as_str()),
+            relayed,
             host,
             arrived,
             deadline: term.deadline,
             deadline_nano: term.deadline_nano,
             start_nano: term.start_nano,
             upgrade: upgrade.is_some(),
+            expects_continue: relay::client_expects(&parts.headers, relayed),
         };
         let all = uri.path_and_query().map_or("/", PathAndQuery::as_str);
         let mut stripped = String::new();
@@ -272,11 +323,12 @@ struct Target {
     pool: Arc<ComponentPool>,
     /// Bytes of the path to remove.
     strip: usize,
+    reach: Reach,
 }
 
 impl Target {
     fn new(pool: Arc<ComponentPool>, strip: usize) -> Self {
-        Self { pool, strip }
+        Self { pool, strip, reach: Reach::Anywhere }
     }
 }
 

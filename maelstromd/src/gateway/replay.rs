@@ -18,6 +18,9 @@ use crate::upstream::{Framing, Sent};
 /// Covers forms, JSON calls and anything that was sent along with its head. What is larger is a
 /// transfer, and its sender is asked to repeat it.
 const KEPT_BYTES: usize = 64 * 1024;
+/// What leaves this node of a body that its reader hasn't begun to read: a stream's window in HTTP/2, and
+/// the piece that went over it. A peer that refuses a request has read nothing of it.
+const KEPT_BYTES_UNREAD: usize = 320 * 1024;
 
 /// A request's body that can be read again from its beginning, within bounds.
 #[derive(Debug)]
@@ -25,6 +28,7 @@ pub(super) struct RequestBody {
     source: Source,
     kept: Vec<Bytes>,
     kept_bytes: usize,
+    keep: usize,
     /// What of `kept` was given out in this attempt.
     given: usize,
     /// More was taken than is kept.
@@ -64,7 +68,7 @@ impl RequestBody {
     }
 
     fn new(source: Source) -> Self {
-        Self { source, kept: Vec::new(), kept_bytes: 0, given: 0, spent: false }
+        Self { source, kept: Vec::new(), kept_bytes: 0, keep: KEPT_BYTES, given: 0, spent: false }
     }
 
     /// How the body is framed on its way to the container.
@@ -101,6 +105,11 @@ impl RequestBody {
         self.kept_bytes
     }
 
+    /// Keeps more than usual: as much as a peer may be sent before it has read anything.
+    pub(super) fn keep_unread(&mut self) {
+        self.keep = KEPT_BYTES_UNREAD;
+    }
+
     /// Goes back to the beginning; false if that is no longer possible.
     pub(super) fn rewind(&mut self) -> bool {
         self.given = 0;
@@ -121,7 +130,7 @@ impl RequestBody {
         if self.spent {
             return;
         }
-        if self.kept_bytes + data.len() > KEPT_BYTES {
+        if self.kept_bytes + data.len() > self.keep {
             self.spent = true;
             self.kept = Vec::new();
             self.given = 0;

@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, Version, header};
-use maelstrom_core::names::ComponentName;
+use maelstrom_core::{
+    decide::pool::Place,
+    names::{ComponentName, NodeId},
+};
 
-use super::{admission::Malformed, body::Body};
+use super::{admission::Malformed, body::Body, relay};
 use crate::{
     router::AcquireError,
     upstream::{Failure, Sent},
@@ -17,6 +20,8 @@ use crate::{
 
 /// A full queue empties at the pace of the component; a second is soon enough to try again.
 const QUEUE_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Long enough for nodes to have told each other what they serve.
+const MISSED_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Another node, or this one after its restart, will take the request.
 const SHUTDOWN_RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -35,8 +40,25 @@ pub enum Refusal {
     Timeout(ComponentName),
     #[error("gateway: {error}")]
     Unavailable { component: ComponentName, error: AcquireError },
-    #[error("gateway: component {component} failed the request: {failure}{}", replay_note(*sent, *tries))]
-    Failed { component: ComponentName, failure: Failure, sent: Sent, tries: u32 },
+    /// `node`: the peer that it was sent to last.
+    #[error(
+        "gateway: {} failed the request: {failure}{}",
+        relay::subject(component, node.as_ref()),
+        replay_note(*sent, *tries)
+    )]
+    Failed { component: ComponentName, node: Option<NodeId>, failure: Failure, sent: Sent, tries: u32 },
+    #[error(
+        "gateway: {place} was to serve component {component}, but has no instance of it; the request was not \
+         acted on, and is not sent elsewhere, since {why}"
+    )]
+    Missed { component: ComponentName, place: Place, why: &'static str },
+    /// For a peer: it says so in its own way.
+    #[error("gateway: this node has no instance of the component")]
+    NotHere,
+    #[error(
+        "gateway: a request for component {component} goes in a circle: it has come to node {node} by {path}"
+    )]
+    Circle { component: String, node: String, path: String },
 }
 
 /// Whether the request may have been acted on: the client has to know before it tries again.
@@ -60,8 +82,10 @@ impl Refusal {
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Connect => StatusCode::NOT_IMPLEMENTED,
             Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Missed { .. } | Self::NotHere => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Circle { .. } => StatusCode::LOOP_DETECTED,
             Self::Unavailable { error, .. } => match error {
-                AcquireError::QueueFull { .. } | AcquireError::ShuttingDown => {
+                AcquireError::QueueFull { .. } | AcquireError::ShuttingDown | AcquireError::NotHere => {
                     StatusCode::SERVICE_UNAVAILABLE
                 }
                 AcquireError::DeadlinePassed => StatusCode::GATEWAY_TIMEOUT,
@@ -85,8 +109,9 @@ impl Refusal {
                 AcquireError::QueueFull { .. } => Some(QUEUE_RETRY_AFTER),
                 AcquireError::ShuttingDown => Some(SHUTDOWN_RETRY_AFTER),
                 AcquireError::StartFailed(failure) => Some(failure.retry_after),
-                AcquireError::DeadlinePassed | AcquireError::Removed => None,
+                AcquireError::DeadlinePassed | AcquireError::Removed | AcquireError::NotHere => None,
             },
+            Self::Missed { .. } => Some(MISSED_RETRY_AFTER),
             _ => None,
         }
     }

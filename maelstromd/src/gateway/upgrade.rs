@@ -52,7 +52,7 @@ impl Offer {
                 Ok(upgraded) => {
                     let ended = tunnel(upgraded, container, early.freeze(), idle).await;
                     let endpoint = slot.endpoint();
-                    tracing::debug!(component = %endpoint.component, instance = %endpoint.id, ?ended, "a tunnel ended");
+                    tracing::debug!(component = %endpoint.component, place = %endpoint.place, ?ended, "a tunnel ended");
                 }
                 // The client left between the 101 and its delivery.
                 Err(error) => tracing::debug!(%error, "an upgrade came to nothing"),

@@ -4,8 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use maelstrom_core::{
-    decide::pool::{QueueFull, Ticket},
-    names::{ComponentName, InstanceId},
+    decide::pool::{Place, QueueFull, Reach, Ticket},
+    names::ComponentName,
     time::Moment,
 };
 use tokio::sync::oneshot;
@@ -20,8 +20,10 @@ pub struct Ask {
     pub deadline: Moment,
     /// Memory that the request holds while it waits.
     pub bytes_held: usize,
-    /// The instance that has just failed the request: taken again only when no other is free.
-    pub avoid: Option<InstanceId>,
+    /// What has just failed the request: taken again only when nothing else is free.
+    pub avoid: Option<Place>,
+    /// Whether an instance of a peer will do.
+    pub reach: Reach,
 }
 
 /// Why there is no slot.
@@ -37,6 +39,8 @@ pub enum AcquireError {
     Removed,
     #[error("the node is shutting down")]
     ShuttingDown,
+    #[error("this node has no instance of the component in rotation")]
+    NotHere,
 }
 
 /// Why nothing can be started, and for how long that is answered without trying.

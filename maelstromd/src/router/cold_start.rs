@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use maelstrom_core::{names::ComponentName, time::Moment};
+use maelstrom_core::{
+    names::{ComponentName, NodeId},
+    time::Moment,
+};
 use parking_lot::Mutex;
 
 use crate::journal::Entry;
@@ -28,7 +31,14 @@ pub enum Phase {
 pub struct ColdStart {
     component: ComponentName,
     arrived: Moment,
-    marks: Mutex<[Option<Moment>; Phase::ALL.len()]>,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Progress {
+    marks: [Option<Moment>; Phase::ALL.len()],
+    /// The peer that it was served by; `None`: this node, or nobody yet.
+    peer: Option<NodeId>,
 }
 
 // === impl Phase ===
@@ -62,7 +72,7 @@ impl Phase {
 
 impl ColdStart {
     pub(super) fn new(component: ComponentName, arrived: Moment) -> Self {
-        Self { component, arrived, marks: Mutex::default() }
+        Self { component, arrived, progress: Mutex::default() }
     }
 
     /// When the first waiter arrived.
@@ -72,12 +82,19 @@ impl ColdStart {
 
     /// A phase has ended. A start that is tried again marks its phases again: the last try counts.
     pub fn mark(&self, phase: Phase, now: Moment) {
-        self.marks.lock()[phase as usize] = Some(now);
+        self.progress.lock().marks[phase as usize] = Some(now);
+    }
+
+    /// An instance came up at a peer.
+    pub(super) fn served_by(&self, peer: &NodeId, now: Moment) {
+        let mut progress = self.progress.lock();
+        progress.marks[Phase::Served as usize] = Some(now);
+        progress.peer = Some(peer.clone());
     }
 
     /// Each phase's share of the time since the arrival, as far as it was marked.
     pub fn phases(&self) -> Vec<(Phase, Duration)> {
-        let marks = *self.marks.lock();
+        let marks = self.progress.lock().marks;
         let mut begin = self.arrived;
         let mut phases = Vec::with_capacity(marks.len());
         for (phase, end) in Phase::ALL.into_iter().zip(marks) {
@@ -96,6 +113,11 @@ impl ColdStart {
         let entry = Entry::new(maelstrom_core::journal::Kind::ColdStart, message)
             .component(&self.component)
             .data("totalMs", millis(total));
+        let peer = self.progress.lock().peer.clone();
+        let entry = match peer {
+            Some(peer) => entry.data("servedBy", peer.as_str()),
+            None => entry,
+        };
         phases.into_iter().fold(entry, |entry, (phase, duration)| entry.data(phase.key(), millis(duration)))
     }
 }

@@ -7,6 +7,9 @@
 //! Who waits is demand. [`Router::demand`] wakes the control loop when a component without an instance
 //! has a waiter; [`Router::starving`] tells which, so that a lost wake-up costs time and nothing else.
 //!
+//! Instances of peers are in the same pools ([`Router::set_peer`]): a slot leads to an instance here or to a
+//! peer, which has the last word about its own.
+//!
 //! Never does I/O, and never decides how many instances run or where.
 
 mod acquire;
@@ -20,7 +23,10 @@ mod slot;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
 
 use arc_swap::ArcSwap;
 use maelstrom_core::{
@@ -38,9 +44,9 @@ use tokio::sync::Notify;
 pub use acquire::{AcquireError, Ask, StartFailure};
 pub use cold_start::{ColdStart, Phase};
 pub use endpoint::Endpoint;
-pub use peers::PeerServing;
+pub use peers::{Peer, PeerServing};
 pub use pool::{ComponentPool, Retired};
-pub use reading::{InstanceReading, Load, PoolReading};
+pub use reading::{InstanceReading, Load, PeerReading, PoolReading};
 pub use slot::Slot;
 
 use self::peers::Peers;
@@ -50,9 +56,9 @@ use crate::{cluster::Snapshot, journal::Journal};
 #[derive(Debug)]
 pub struct Router {
     table: ArcSwap<Table>,
-    /// Configurations are put in place one after the other.
-    configuring: Mutex<()>,
+    /// Configurations are put in place and peers changed one after the other, under this lock.
     peers: Mutex<Peers>,
+    me: Weak<Router>,
     journal: Arc<Journal>,
     demand: Arc<Notify>,
 }
@@ -78,10 +84,10 @@ pub struct Pick {
 
 impl Router {
     pub fn new(journal: Arc<Journal>) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
             table: ArcSwap::default(),
-            configuring: Mutex::default(),
             peers: Mutex::default(),
+            me: me.clone(),
             journal,
             demand: Arc::default(),
         })
@@ -90,12 +96,13 @@ impl Router {
     /// Puts a configuration in place: the components and the enabled event sources. Components that are
     /// gone turn their waiters away; those that stay keep instances and waiters.
     pub fn configure(&self, snapshot: &Snapshot) {
-        let _one_at_a_time = self.configuring.lock();
+        let peers = self.peers.lock();
         let old = self.table.load_full();
         let pools: HashMap<ComponentName, Arc<ComponentPool>> = snapshot
             .components
             .values()
             .map(|component| (component.name.clone(), self.pool(&old, component)))
+            .inspect(|(_, pool)| peers.seat(pool))
             .collect();
         let enabled = snapshot.event_sources.iter().filter(|source| source.enabled);
         let routes = enabled.filter_map(|source| route(&source.source, &pools)).collect();
@@ -104,6 +111,7 @@ impl Router {
             routes: RouteTable::new(routes),
             pools,
         }));
+        drop(peers);
         let new = self.table.load();
         for (_, pool) in old.pools.iter().filter(|(name, _)| !new.pools.contains_key(*name)) {
             pool.close(&AcquireError::Removed);
@@ -166,7 +174,8 @@ impl Router {
         &self.demand
     }
 
-    /// Components that have waiters and no instance.
+    /// Components that have waiters and nothing that serves them: neither an instance here nor a peer that
+    /// answers.
     pub fn starving(&self) -> Vec<Arc<ComponentPool>> {
         self.table.load().pools.values().filter(|pool| pool.is_starving()).cloned().collect()
     }

@@ -1,4 +1,4 @@
-//! One component's instances and waiters: the shell around `decide::pool`. One lock, held for
+//! One component's instances, peers and waiters: the shell around `decide::pool`. One lock, held for
 //! nanoseconds; answers are sent, tokens fired and the control loop woken after it was let go.
 
 use std::{sync::Arc, time::Duration};
@@ -6,16 +6,16 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use maelstrom_core::{
     component::Component,
-    decide::pool::{Handover, Limits, Pool, Seat, Standing, Ticket},
-    names::{ComponentName, InstanceId},
+    decide::pool::{Handover, Limits, Place, Pool, Reach, Seat, Standing, Ticket},
+    names::{ComponentName, InstanceId, NodeId},
     time::Moment,
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AcquireError, Ask, ColdStart, Endpoint, Phase, Slot, StartFailure,
+    AcquireError, Ask, ColdStart, Endpoint, Peer, Phase, Slot, StartFailure,
     acquire::{Waiter, Waiting},
     slot::Seated,
 };
@@ -25,7 +25,7 @@ use crate::{clock, gateway::ComponentMetrics, journal::Journal};
 /// ordinary headers, little enough that a dozen components under attack don't take a machine down.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
 
-/// The instances and waiters of one component on this node.
+/// The instances and waiters of one component on this node, and the peers that serve it.
 #[derive(Debug)]
 pub struct ComponentPool {
     name: ComponentName,
@@ -45,7 +45,7 @@ pub(super) struct State {
     closed: Option<AcquireError>,
     /// A failed start, answered until its time is over or an instance comes.
     refused: Option<StartFailure>,
-    /// Set while somebody waits and there is no instance.
+    /// Set while somebody waits and nothing serves.
     cold_start: Option<Arc<ColdStart>>,
 }
 
@@ -118,7 +118,7 @@ impl ComponentPool {
         if let Some(closed) = &state.closed {
             return Err(closed.clone());
         }
-        if let Some(grant) = state.pool.take(ask.avoid.as_ref(), ask.now) {
+        if let Some(grant) = state.pool.take(ask.reach, ask.avoid.as_ref(), ask.now) {
             drop(state);
             let slot = Slot::new(Arc::clone(self), grant.member, grant.seat, Duration::ZERO, None);
             return Ok(Entered::Slot(slot));
@@ -128,6 +128,9 @@ impl ComponentPool {
 
     #[cold]
     fn line_up(self: &Arc<Self>, state: &mut State, ask: &Ask) -> Result<Waiting, AcquireError> {
+        if ask.reach == Reach::Here && !state.pool.has_instances_here() {
+            return Err(AcquireError::NotHere);
+        }
         if let Some(refused) = &state.refused
             && ask.now < refused.until
         {
@@ -136,16 +139,16 @@ impl ComponentPool {
         let (sender, receiver) = oneshot::channel();
         let ticket = state
             .pool
-            .wait(Waiter { arrived: ask.now, answer: sender }, ask.bytes_held, ask.now)
+            .wait(Waiter { arrived: ask.now, answer: sender }, ask.reach, ask.bytes_held, ask.now)
             .map_err(|reason| AcquireError::QueueFull { component: self.name.clone(), reason })?;
         state.refused = None;
         self.ask_for_instance(state, ask.now);
         Ok(Waiting { pool: Arc::clone(self), ticket, answer: receiver })
     }
 
-    /// Begins a cold start if somebody waits and there is no instance.
+    /// Begins a cold start if somebody waits and nothing serves.
     fn ask_for_instance(&self, state: &mut State, now: Moment) {
-        if state.pool.waiting() > 0 && !state.pool.has_instances() && state.cold_start.is_none() {
+        if state.pool.waiting() > 0 && state.pool.is_deserted() && state.cold_start.is_none() {
             state.cold_start = Some(Arc::new(ColdStart::new(self.name.clone(), now)));
             self.demand.notify_one();
         }
@@ -235,12 +238,12 @@ impl ComponentPool {
     /// a retired or held one puts it back in rotation.
     pub fn add(self: &Arc<Self>, endpoint: Arc<Endpoint>) {
         let now = clock::now();
-        let id = endpoint.id.clone();
+        let place = endpoint.place.clone();
         let seated = Arc::new(Seated { endpoint, left: CancellationToken::new() });
         let mut state = self.state.lock();
         state.refused = None;
         let cold_start = state.cold_start.take();
-        let handovers = state.pool.add(&id, seated, now);
+        let handovers = state.pool.add(&place, seated, 1, now);
         drop(state);
         if let Some(cold_start) = &cold_start {
             cold_start.mark(Phase::Served, now);
@@ -248,24 +251,30 @@ impl ComponentPool {
         self.hand_over_all(handovers, cold_start, now);
     }
 
-    /// The instance gets no new requests; what it serves goes on.
+    /// The instance gets no new requests; what it serves goes on. With the last one go those who wait for
+    /// an instance of this node alone: their node finds them another.
     pub fn retire(self: &Arc<Self>, id: &InstanceId) -> Retired {
+        let place = Place::Here(id.clone());
+        let now = clock::now();
         let mut state = self.state.lock();
-        let left =
-            state.pool.members().find(|member| member.id == id).map(|member| member.member.left.clone());
-        let gone = state.pool.retire(id);
+        let left = seated(&mut state, &place).map(|seated| seated.left.clone());
+        let gone = state.pool.retire(&place);
+        let stranded =
+            if state.pool.has_instances_here() { Vec::new() } else { state.pool.turn_away_here(now) };
+        state.settle();
         // The last instance may leave waiters behind, e.g. one that died.
-        self.ask_for_instance(&mut state, clock::now());
+        self.ask_for_instance(&mut state, now);
         drop(state);
         if let Some(gone) = gone {
             gone.left.cancel();
         }
+        Self::turn_away(stranded, &AcquireError::NotHere);
         Retired { pool: Arc::clone(self), id: id.clone(), left }
     }
 
     /// The instance is suspect: it gets no requests until [`ComponentPool::release`].
     pub fn hold(&self, id: &InstanceId) {
-        if self.state.lock().pool.hold(id) {
+        if self.state.lock().pool.hold(&Place::Here(id.clone())) {
             self.suspected.send_modify(|count| *count += 1);
         }
     }
@@ -273,7 +282,7 @@ impl ComponentPool {
     /// A suspect was checked and is well.
     pub fn release(self: &Arc<Self>, id: &InstanceId) {
         let now = clock::now();
-        let handovers = self.state.lock().pool.resume(id, now);
+        let handovers = self.state.lock().pool.resume(&Place::Here(id.clone()), now);
         self.hand_over_all(handovers, None, now);
     }
 
@@ -284,7 +293,10 @@ impl ComponentPool {
             .pool
             .members()
             .filter(|member| member.standing == Standing::Held)
-            .map(|member| member.id.clone())
+            .filter_map(|member| match member.place {
+                Place::Here(id) => Some(id.clone()),
+                Place::There(_) => None,
+            })
             .collect()
     }
 
@@ -294,7 +306,7 @@ impl ComponentPool {
     }
 
     /// Nothing can be started: turns away all who wait, and until `failure.until` all who come. Does
-    /// nothing, and says so by `false`, while there is an instance.
+    /// nothing, and says so by `false`, while there is an instance, here or at a peer.
     pub fn refuse(&self, failure: StartFailure) -> bool {
         let mut state = self.state.lock();
         if state.pool.has_instances() {
@@ -313,15 +325,15 @@ impl ComponentPool {
         self.state.lock().refused = None;
     }
 
-    /// The cold start that is under way: set while somebody waits and there is no instance.
+    /// The cold start that is under way: set while somebody waits and nothing serves.
     pub fn cold_start(&self) -> Option<Arc<ColdStart>> {
         self.state.lock().cold_start.clone()
     }
 
-    /// Somebody waits and there is no instance.
+    /// Somebody waits, and there is neither an instance here nor a peer that answers and has one.
     pub fn is_starving(&self) -> bool {
         let state = self.state.lock();
-        state.pool.waiting() > 0 && !state.pool.has_instances()
+        state.pool.waiting() > 0 && state.pool.is_deserted()
     }
 
     /// New settings; instances and waiters stay.
@@ -351,6 +363,83 @@ impl ComponentPool {
     }
 }
 
+// === impl ComponentPool: peers ===
+
+impl ComponentPool {
+    /// The peer serves the component with so many instances.
+    pub(super) fn seat_peer(self: &Arc<Self>, peer: &Arc<Peer>, instances: u32, held: bool) {
+        let now = clock::now();
+        let place = Place::There(peer.node().clone());
+        let protocol = self.component.load().docker.http_protocol;
+        let mut state = self.state.lock();
+        let known = seated(&mut state, &place).filter(|seated| {
+            seated.endpoint.protocol() == protocol
+                && seated.endpoint.peer().is_some_and(|known| Arc::ptr_eq(known, peer))
+        });
+        let seated = known.cloned().unwrap_or_else(|| {
+            let endpoint = Endpoint::at_peer(Arc::clone(peer), self.name.clone(), protocol);
+            Arc::new(Seated { endpoint: Arc::new(endpoint), left: CancellationToken::new() })
+        });
+        if held {
+            state.pool.add_held(&place, seated, instances, now);
+            self.ask_for_instance(&mut state, now);
+            return;
+        }
+        let handovers = state.pool.add(&place, seated, instances, now);
+        self.peer_serves(state, handovers, peer.node(), now);
+    }
+
+    pub(super) fn hold_peer(&self, node: &NodeId) {
+        let mut state = self.state.lock();
+        if state.pool.hold(&Place::There(node.clone())) {
+            self.ask_for_instance(&mut state, clock::now());
+        }
+    }
+
+    pub(super) fn resume_peer(self: &Arc<Self>, node: &NodeId) {
+        let now = clock::now();
+        let mut state = self.state.lock();
+        let handovers = state.pool.resume(&Place::There(node.clone()), now);
+        self.peer_serves(state, handovers, node, now);
+    }
+
+    fn peer_serves(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        handovers: Handovers,
+        node: &NodeId,
+        now: Moment,
+    ) {
+        state.refused = None;
+        let cold_start = if handovers.is_empty() { None } else { state.cold_start.take() };
+        drop(state);
+        if let Some(cold_start) = &cold_start {
+            cold_start.served_by(node, now);
+        }
+        self.hand_over_all(handovers, cold_start, now);
+    }
+
+    /// The peer gets no requests any more; what it serves goes on.
+    pub(super) fn retire_peer(&self, node: &NodeId) {
+        let mut state = self.state.lock();
+        let gone = state.pool.retire(&Place::There(node.clone()));
+        self.ask_for_instance(&mut state, clock::now());
+        drop(state);
+        if let Some(gone) = gone {
+            gone.left.cancel();
+        }
+    }
+
+    pub(super) fn tell(&self, place: &Place, in_flight: u32, instances: u32) {
+        let now = clock::now();
+        self.state.lock().pool.tell(place, in_flight, instances, now);
+    }
+}
+
+fn seated<'a>(state: &'a mut State, place: &Place) -> Option<&'a Arc<Seated>> {
+    state.pool.members().find(|member| member.place == place).map(|member| member.member)
+}
+
 // === impl State ===
 
 impl State {
@@ -375,7 +464,8 @@ impl Retired {
     /// Requests that the instance still serves.
     pub fn in_flight(&self) -> u32 {
         let mut state = self.pool.state.lock();
-        state.pool.members().find(|member| *member.id == self.id).map_or(0, |member| member.activity.level())
+        let place = Place::Here(self.id.clone());
+        state.pool.members().find(|member| *member.place == place).map_or(0, |member| member.in_flight)
     }
 }
 

@@ -1,26 +1,28 @@
 //! What a pool tells: to the control loop what it needs each second, to the API everything.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use maelstrom_core::{
     decide::{
         activity::{Activity, Window},
         autoscale::{Demand, PANIC_WINDOW, STABLE_WINDOW},
-        pool::Standing,
+        pool::{Member, Place, Standing},
     },
-    names::InstanceId,
+    names::{InstanceId, NodeId},
     time::{Moment, WallTime},
     wire::ComponentActivity,
 };
 
-use super::ComponentPool;
+use super::{ComponentPool, slot::Seated};
 use crate::clock;
 
 /// How much a component is asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Load {
-    /// Instances in rotation.
+    /// Instances of this node in rotation.
     pub in_rotation: u32,
+    /// Of this node: what runs on its instances, and who waits here. What was relayed to a peer is that
+    /// peer's demand.
     pub demand: Demand,
 }
 
@@ -31,6 +33,7 @@ pub struct PoolReading {
     /// Arrival of who has waited longest.
     pub oldest_waiter: Option<Moment>,
     pub instances: Vec<InstanceReading>,
+    pub peers: Vec<PeerReading>,
 }
 
 #[derive(Clone, Debug)]
@@ -49,6 +52,17 @@ pub struct InstanceReading {
     pub activity: Vec<ComponentActivity>,
 }
 
+/// What this node has to do with a component's instances at a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerReading {
+    pub node: NodeId,
+    pub standing: Standing,
+    /// In rotation there.
+    pub instances: u32,
+    /// Requests from here that run or wait there.
+    pub in_flight: u32,
+}
+
 // === impl ComponentPool ===
 
 impl ComponentPool {
@@ -56,7 +70,7 @@ impl ComponentPool {
     pub fn load(&self, now: Moment) -> Load {
         let mut state = self.state.lock();
         let pool = &mut state.pool;
-        let in_rotation = pool.members().filter(|member| member.standing == Standing::InRotation).count();
+        let in_rotation = in_rotation(pool.members());
         let (in_flight, waiting) = (pool.in_flight(), pool.waiting());
         let waiting_for = pool.waiting_since().map_or(Duration::ZERO, |since| now.since(since));
         let activity = pool.demand();
@@ -69,10 +83,16 @@ impl ComponentPool {
             last_request: activity.last_active(now).map(|last| now.since(last)),
             observed: activity.observed(now),
         };
-        Load { in_rotation: u32::try_from(in_rotation).unwrap_or(u32::MAX), demand }
+        Load { in_rotation, demand }
     }
 
-    /// For how long requests have been waiting in spite of an instance in rotation.
+    /// What a peer is told with an answer: requests that run or wait here, and the instances for them.
+    pub(crate) fn told(&self) -> (u32, u32) {
+        let mut state = self.state.lock();
+        (state.pool.demand().level(), in_rotation(state.pool.members()))
+    }
+
+    /// For how long requests have been waiting in spite of an instance in rotation, here or elsewhere.
     pub fn queue_age(&self, now: Moment) -> Option<Duration> {
         let mut state = self.state.lock();
         let since = state.pool.waiting_since()?;
@@ -91,13 +111,28 @@ impl ComponentPool {
         let wall = clock::wall();
         let mut state = self.state.lock();
         let oldest_waiter = state.pool.first_waiter().map(|waiter| waiter.arrived);
-        let instances = state
-            .pool
-            .members()
-            .map(|member| instance(member.id, member.standing, member.activity, now, wall))
-            .collect();
-        PoolReading { load, oldest_waiter, instances }
+        let (mut instances, mut peers) = (Vec::new(), Vec::new());
+        for Member { place, standing, instances: count, in_flight, activity, .. } in state.pool.members() {
+            match (place, activity) {
+                (Place::Here(id), Some(activity)) => {
+                    instances.push(instance(id, standing, activity, now, wall));
+                }
+                (Place::There(node), _) => {
+                    peers.push(PeerReading { node: node.clone(), standing, instances: count, in_flight });
+                }
+                (Place::Here(_), None) => {}
+            }
+        }
+        PoolReading { load, oldest_waiter, instances, peers }
     }
+}
+
+/// Of this node.
+fn in_rotation<'a>(members: impl Iterator<Item = Member<'a, Arc<Seated>>>) -> u32 {
+    let here = |member: &Member<'_, _>| {
+        member.standing == Standing::InRotation && matches!(member.place, Place::Here(_))
+    };
+    u32::try_from(members.filter(here).count()).unwrap_or(u32::MAX)
 }
 
 fn instance(

@@ -3,13 +3,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use maelstrom_core::decide::pool::Seat;
+use maelstrom_core::decide::pool::{Place, Seat};
 use tokio_util::sync::CancellationToken;
 
 use super::{ColdStart, ComponentPool, Endpoint, Phase};
 use crate::clock;
 
-/// Permission to send one request to one instance.
+/// Permission to send one request to one instance, or to a peer that serves the component.
 #[derive(Debug)]
 #[must_use = "dropping a slot gives it back"]
 pub struct Slot {
@@ -21,11 +21,11 @@ pub struct Slot {
     cold_start: Option<Arc<ColdStart>>,
 }
 
-/// An instance in a pool.
+/// An instance or a peer in a pool.
 #[derive(Debug)]
 pub(super) struct Seated {
     pub(super) endpoint: Arc<Endpoint>,
-    /// Fires when the instance has left: retired, and its last request has ended.
+    /// Fires when it has left: retired, and its last request has ended.
     pub(super) left: CancellationToken,
 }
 
@@ -73,9 +73,27 @@ impl Slot {
     }
 
     /// The instance has failed the request before its first byte: it gets no others until the node has
-    /// checked it.
+    /// checked it. So does a peer, for all components, until it has answered a probe.
     pub fn fail(&self) {
-        self.pool.hold(&self.seated.endpoint.id);
+        let endpoint = &self.seated.endpoint;
+        match (&endpoint.place, endpoint.peer()) {
+            (_, Some(peer)) => peer.fail(),
+            (Place::Here(id), None) => self.pool.hold(id),
+            (Place::There(_), None) => {}
+        }
+    }
+
+    /// The peer has none of the component's instances. It gets no more of its requests until it tells
+    /// otherwise in a status later than the one of that number.
+    pub fn missing(&self, status: u64) {
+        if let Some(peer) = self.seated.endpoint.peer() {
+            peer.misses(&self.pool, status);
+        }
+    }
+
+    /// The peer has told how many of the component's requests it has in all, on how many instances.
+    pub fn heard(&self, in_flight: u32, instances: u32) {
+        self.pool.tell(&self.seated.endpoint.place, in_flight, instances);
     }
 
     /// Takes the seat out of a slot that nobody received; it is then for the caller to give it back.

@@ -14,7 +14,7 @@ use std::{
 
 use maelstrom_core::{
     component::{Component, HttpProtocol},
-    decide::pool::Standing,
+    decide::pool::{Place, Reach, Standing},
     names::{InstanceId, NodeId},
     time::{Moment, WallTime},
     wire,
@@ -73,7 +73,13 @@ fn id(name: &str) -> InstanceId {
 
 fn ask() -> Ask {
     let now = clock::now();
-    Ask { now, deadline: now + Duration::from_secs(300), bytes_held: 100, avoid: None }
+    Ask {
+        now,
+        deadline: now + Duration::from_secs(300),
+        bytes_held: 100,
+        avoid: None,
+        reach: Reach::Anywhere,
+    }
 }
 
 type Asking = Pin<Box<dyn Future<Output = Result<Slot, AcquireError>> + Send>>;
@@ -114,7 +120,7 @@ async fn waiters_are_served_in_the_order_they_came() {
     assert!(poll(&mut line[2]).is_none());
     drop(first);
     assert!(poll(&mut line[3]).is_none());
-    assert_eq!(poll(&mut line[2]).unwrap().unwrap().endpoint().id, id("a"));
+    assert_eq!(poll(&mut line[2]).unwrap().unwrap().endpoint().place, Place::Here(id("a")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -414,8 +420,9 @@ async fn under_threads_limits_hold_and_nothing_leaks() {
     const ROUNDS: u32 = 300;
     const LIMIT: u32 = 3;
     let pool = web(i64::from(LIMIT));
-    let backends: Arc<HashMap<InstanceId, Backend>> =
-        Arc::new(["a", "b", "c"].into_iter().map(|name| (id(name), Backend::default())).collect());
+    let backends: Arc<HashMap<Place, Backend>> = Arc::new(
+        ["a", "b", "c"].into_iter().map(|name| (Place::Here(id(name)), Backend::default())).collect(),
+    );
     pool.add(endpoint("web", "a"));
     let served = Arc::new(AtomicUsize::new(0));
     let mut askers = tokio::task::JoinSet::new();
@@ -434,7 +441,7 @@ async fn under_threads_limits_hold_and_nothing_leaks() {
                 } else {
                     asking.await.unwrap()
                 };
-                let backend = &backends[&slot.endpoint().id];
+                let backend = &backends[&slot.endpoint().place];
                 let level = backend.now.fetch_add(1, Ordering::SeqCst) + 1;
                 backend.most.fetch_max(level, Ordering::SeqCst);
                 if round % 5 != 0 {
@@ -470,7 +477,11 @@ async fn under_threads_limits_hold_and_nothing_leaks() {
         let most = backend.most.load(Ordering::SeqCst);
         assert!(most <= LIMIT, "{instance} had {most} at a time");
     }
-    assert_eq!(backends[&id("a")].most.load(Ordering::SeqCst), LIMIT, "the limit was never reached");
+    assert_eq!(
+        backends[&Place::Here(id("a"))].most.load(Ordering::SeqCst),
+        LIMIT,
+        "the limit was never reached"
+    );
     assert_eq!(counts(&pool), (0, 0));
     let reading = pool.reading(clock::now());
     assert_eq!(reading.instances.len(), 1);

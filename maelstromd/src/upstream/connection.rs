@@ -1,5 +1,10 @@
-//! One TCP connection to a container: the socket, what was read and not yet used, and the one timer that
-//! bounds every wait on it.
+//! One TCP connection to a container or a peer: the socket, what was read and not yet used, and the one
+//! timer that bounds every wait on it.
+//!
+//! A container's machine is this one: it is there, or its socket is closed. A peer can vanish without a
+//! word, and its kernel is the first to fall silent: ours is told to notice within seconds, also while a
+//! request may take minutes. Except where a reader may rightly be slow: to the kernel a peer that takes
+//! nothing more of a body looks much like one that is gone.
 
 use std::{
     io,
@@ -10,6 +15,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+use rustix::net::sockopt;
 use tokio::{
     net::TcpStream,
     time::{Instant, Sleep},
@@ -18,6 +24,16 @@ use tokio::{
 /// A container's address is one hop away on a bridge of this machine: three seconds cover a lost SYN and
 /// its first two repetitions.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A peer is a hop or two away in the same network, or it is not to be waited for.
+const PEER_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// For so long a peer may leave unacknowledged what was sent to it: four repetitions of a lost packet.
+const PEER_UNACKNOWLEDGED: Duration = Duration::from_secs(1);
+/// The same where it may be slow to take what is sent. Two minutes are no pause between two reads, and a
+/// peer that is gone is not waited for much longer than a client.
+const PEER_UNACKNOWLEDGED_SLOW: Duration = Duration::from_secs(120);
+/// Silence after which a peer is asked whether it is still there, then each second, and twice in vain.
+const PEER_KEEPALIVE: Duration = Duration::from_secs(1);
+const PEER_KEEPALIVE_PROBES: u32 = 2;
 /// First read on a connection of which nothing is known: a head and a small body in one piece.
 const FIRST_READ_BYTES: usize = 4 * 1024;
 /// The least that a read asks for: allocators have pieces of this size at hand.
@@ -25,10 +41,22 @@ const LEAST_READ_BYTES: usize = 1_000;
 /// Heads differ by a few bytes from answer to answer; a read that just fits looks as if more had come.
 const SLACK_BYTES: usize = 256;
 
+/// What lies between here and the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A bridge of this machine, with a container at its end.
+    Bridge,
+    /// A network, with a peer at its end.
+    Network,
+}
+
 /// A connection that is open as far as this side knows.
 #[derive(Debug)]
 pub struct Connection {
     pub(super) stream: TcpStream,
+    way: Way,
+    /// The peer may be slow to read.
+    slow: bool,
     /// Read from the socket and not yet decoded. Holds no memory while the connection is idle.
     pub(super) input: BytesMut,
     /// Kept over exchanges: pushing a running timer further is far cheaper than making one per request.
@@ -42,14 +70,40 @@ pub struct Connection {
 // === impl Connection ===
 
 impl Connection {
-    pub(super) async fn open(address: SocketAddr) -> io::Result<Box<Self>> {
-        let stream =
-            tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await.map_err(|_| {
-                io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {CONNECT_TIMEOUT:?}"))
-            })??;
+    pub(super) async fn open(address: SocketAddr, way: Way) -> io::Result<Box<Self>> {
+        let limit = match way {
+            Way::Bridge => CONNECT_TIMEOUT,
+            Way::Network => PEER_CONNECT_TIMEOUT,
+        };
+        let stream = tokio::time::timeout(limit, TcpStream::connect(address)).await.map_err(|_| {
+            io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {limit:?}"))
+        })??;
         stream.set_nodelay(true)?;
-        let timer = Box::pin(tokio::time::sleep(CONNECT_TIMEOUT));
-        Ok(Box::new(Self { stream, input: BytesMut::new(), timer, used: false, expected: FIRST_READ_BYTES }))
+        if way == Way::Network {
+            watch_closely(&stream)?;
+        }
+        let timer = Box::pin(tokio::time::sleep(limit));
+        let input = BytesMut::new();
+        let expected = FIRST_READ_BYTES;
+        Ok(Box::new(Self { stream, way, slow: false, input, timer, used: false, expected }))
+    }
+
+    /// From now on the other end may be slow to read: it gets a large body, or a tunnel.
+    pub(super) fn allow_slow_reader(&mut self) {
+        if self.way == Way::Network && !self.slow {
+            self.slow = true;
+            // Fails only on a connection that is already gone.
+            let _ = unacknowledged(&self.stream, PEER_UNACKNOWLEDGED_SLOW);
+        }
+    }
+
+    /// Back to what a connection between two requests is.
+    pub(super) fn settle(&mut self) {
+        self.used = true;
+        self.input = BytesMut::new();
+        if std::mem::take(&mut self.slow) {
+            let _ = unacknowledged(&self.stream, PEER_UNACKNOWLEDGED);
+        }
     }
 
     /// Whether an idle connection may carry another request: the container has neither closed it nor sent
@@ -98,8 +152,22 @@ impl Connection {
         self.timer.as_mut().poll(cx)
     }
 
-    /// The bare socket and what was read beyond the response head: for upgraded connections.
+    /// The bare socket and what was read beyond the response head.
     pub(super) fn into_parts(self) -> (TcpStream, BytesMut) {
         (self.stream, self.input)
     }
+}
+
+/// Has the kernel find out soon that the peer is gone.
+fn watch_closely(stream: &TcpStream) -> io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, PEER_KEEPALIVE)?;
+    sockopt::set_tcp_keepintvl(stream, PEER_KEEPALIVE)?;
+    sockopt::set_tcp_keepcnt(stream, PEER_KEEPALIVE_PROBES)?;
+    unacknowledged(stream, PEER_UNACKNOWLEDGED)
+}
+
+fn unacknowledged(stream: &TcpStream, limit: Duration) -> io::Result<()> {
+    let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+    Ok(sockopt::set_tcp_user_timeout(stream, millis)?)
 }

@@ -1,4 +1,4 @@
-//! The kept-open connections to one instance. Dropping the value closes them all.
+//! The kept-open connections to one instance or peer. Dropping the value closes them all.
 //!
 //! ```text
 //!   open ──► in use by one exchange ──► complete both ways ──► idle ──► in use …
@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
 use super::{
-    Connection, Exchange, Failure,
+    Connection, Exchange, Failure, Way,
     h2c::{Held, Multiplexed, Refused},
 };
 use crate::clock;
@@ -38,10 +38,11 @@ const REAP_PERIOD: Duration = Duration::from_secs(1);
 /// A burst may use more at a time; keeping them all would only hold file descriptors on both sides.
 const MAX_IDLE: usize = 256;
 
-/// Connections to one instance.
+/// Connections to one instance or peer.
 #[derive(Debug)]
 pub struct Connections {
     address: SocketAddr,
+    way: Way,
     protocol: HttpProtocol,
     idle: Arc<Mutex<Idle>>,
     multiplexed: Multiplexed,
@@ -57,9 +58,18 @@ struct Idle {
 // === impl Connections ===
 
 impl Connections {
-    /// Opens nothing yet.
+    /// To an instance. Opens nothing yet.
     pub fn new(address: SocketAddr, protocol: HttpProtocol) -> Self {
-        Self { address, protocol, idle: Arc::default(), multiplexed: Multiplexed::default() }
+        Self::over(Way::Bridge, address, protocol)
+    }
+
+    /// To a peer's private gateway.
+    pub fn to_peer(address: SocketAddr, protocol: HttpProtocol) -> Self {
+        Self::over(Way::Network, address, protocol)
+    }
+
+    fn over(way: Way, address: SocketAddr, protocol: HttpProtocol) -> Self {
+        Self { address, way, protocol, idle: Arc::default(), multiplexed: Multiplexed::new(way) }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -89,7 +99,7 @@ impl Connections {
 
     /// A new connection.
     pub async fn open(&self) -> Result<Box<Connection>, Failure> {
-        Connection::open(self.address).await.map_err(Failure::Connect)
+        Connection::open(self.address, self.way).await.map_err(Failure::Connect)
     }
 
     /// One request for one response over the instance's HTTP/2 connection, opened if need be. Dropping
@@ -113,8 +123,7 @@ impl Connections {
     }
 
     fn put(&self, mut connection: Box<Connection>) {
-        connection.used = true;
-        connection.input = bytes::BytesMut::new();
+        connection.settle();
         let mut idle = self.idle.lock();
         if idle.connections.len() >= MAX_IDLE {
             return;

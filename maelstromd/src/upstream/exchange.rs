@@ -31,6 +31,8 @@ use super::{
 const CONTINUE_WAIT: Duration = Duration::from_secs(1);
 /// Interim responses before a final one; more is a container that talks to itself.
 const MAX_INTERIM: u32 = 32;
+/// A kernel takes this much for a process that is slow to read.
+const PROMPT_BYTES: u64 = 16 * 1024;
 /// One read of a large body, one write to the client. Twice as much saves few system calls, and costs 10 MiB
 /// at 256 busy clients.
 const LARGE_READ_BYTES: usize = 32 * 1024;
@@ -45,7 +47,17 @@ pub struct Outgoing<B> {
     pub framing: Framing,
     pub body: B,
     pub asked: Asked,
-    pub expect_continue: bool,
+    pub expect: Expect,
+}
+
+/// Whether the body waits for `100 Continue`; the head says so then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    No,
+    /// For a moment: a server that doesn't know of it never sends one.
+    Briefly,
+    /// As long as the request may take: a peer sends one, or the final answer.
+    Patiently,
 }
 
 /// How long the parts of an exchange may take.
@@ -100,7 +112,7 @@ pub struct Exchange<B> {
     /// Pieces of the request's body sent when the timer last fired.
     pieces_seen: u64,
     interim: u32,
-    /// A byte of an answer arrived.
+    /// A byte of a final answer arrived.
     answered: bool,
     send_failed: Option<io::Error>,
     decoder: Decoder,
@@ -116,13 +128,16 @@ where
 {
     /// Sends nothing yet.
     pub fn new(mut connection: Box<Connection>, outgoing: Outgoing<B>, limits: Limits) -> Self {
-        let Outgoing { head, framing, body, asked, expect_continue } = outgoing;
-        let sending = Sending::new(head, framing, body, expect_continue);
+        let Outgoing { head, framing, body, asked, expect } = outgoing;
+        let sending = Sending::new(head, framing, body, expect != Expect::No);
         let mut first = limits.deadline;
         let (mut continue_at, mut moved_at) = (None, None);
-        if !matches!(framing, Framing::None | Framing::Length(0)) {
+        if !framing.is_at_most(PROMPT_BYTES) {
+            connection.allow_slow_reader();
+        }
+        if framing.has_body() {
             let now = Instant::now();
-            continue_at = expect_continue.then(|| now + CONTINUE_WAIT);
+            continue_at = (expect == Expect::Briefly).then(|| now + CONTINUE_WAIT);
             moved_at = Some(now);
             first = first.min(now + limits.request_idle).min(continue_at.unwrap_or(first));
         }
@@ -157,12 +172,12 @@ where
         self.sending.is_held()
     }
 
-    /// Sends on after the answer has come; ready when there is nothing more to send, or the container takes
-    /// no more. The connection carries nothing after that: a server that answers before it has read the
+    /// Sends on after the answer has come; ready when there is nothing more to send, nobody asked for the
+    /// rest, or the container takes no more. The connection carries nothing after that: a server that answers before it has read the
     /// request often closes behind its answer without saying so.
     pub fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.keep_alive = false;
-        while self.send_failed.is_none() && !self.sending.is_complete() {
+        while self.send_failed.is_none() && !self.sending.is_complete() && !self.sending.is_held() {
             match ready!(self.sending.poll(cx, &mut self.connection.stream)) {
                 Ok(()) => {}
                 Err(SendError::Io(error)) => self.send_failed = Some(error),
@@ -274,7 +289,8 @@ where
     }
 
     /// The bare socket after a 101, and what the container sent right behind it.
-    pub fn into_upgraded(self) -> (TcpStream, BytesMut) {
+    pub fn into_upgraded(mut self) -> (TcpStream, BytesMut) {
+        self.connection.allow_slow_reader();
         self.connection.into_parts()
     }
 
@@ -315,6 +331,8 @@ where
                         if self.interim > MAX_INTERIM {
                             return Poll::Ready(Err(Failure::TooManyInterim));
                         }
+                        // A word about the request is no answer to it yet.
+                        self.answered = !self.connection.input.is_empty();
                         if status == StatusCode::CONTINUE {
                             self.release_body();
                             return Poll::Ready(Ok(None));

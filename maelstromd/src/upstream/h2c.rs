@@ -1,4 +1,4 @@
-//! The one HTTP/2 connection to an instance that speaks it (cleartext, by prior knowledge): gRPC and the
+//! The one HTTP/2 connection to an instance or peer that speaks it (cleartext, by prior knowledge): gRPC and the
 //! like. Opened with the first request, opened anew when it was closed.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -13,7 +13,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 
-use super::{Connection, Failure};
+use super::{Connection, Failure, Way};
 use crate::tasks::Executor;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -27,10 +27,13 @@ const MAX_HEADER_LIST_BYTES: u32 = 64 * 1024;
 /// that one whose client doesn't read can't hold up the others.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// A peer's connection carries the requests of all components: their streams alone bound them.
+const PEER_CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 
 /// A handle on the connection to one instance.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Multiplexed {
+    way: Way,
     current: Mutex<Option<Current>>,
 }
 
@@ -58,6 +61,10 @@ pub struct Refused {
 // === impl Multiplexed ===
 
 impl Multiplexed {
+    pub(super) fn new(way: Way) -> Self {
+        Self { way, current: Mutex::default() }
+    }
+
     /// One request for one response. Dropping the future resets the stream.
     pub(super) async fn send(
         &self,
@@ -77,7 +84,7 @@ impl Multiplexed {
         if let Some(current) = self.open_one() {
             return Ok(current);
         }
-        let opened = open(address).await?;
+        let opened = open(address, self.way).await?;
         let mut current = self.current.lock();
         // Two requests may have come at once: the connection that was ready first stays.
         match &*current {
@@ -91,9 +98,13 @@ impl Multiplexed {
     }
 }
 
-async fn open(address: SocketAddr) -> Result<Current, Failure> {
-    let connection = Connection::open(address).await.map_err(Failure::Connect)?;
+async fn open(address: SocketAddr, way: Way) -> Result<Current, Failure> {
+    let connection = Connection::open(address, way).await.map_err(Failure::Connect)?;
     let (stream, _) = connection.into_parts();
+    let window = match way {
+        Way::Bridge => CONNECTION_WINDOW_BYTES,
+        Way::Network => PEER_CONNECTION_WINDOW_BYTES,
+    };
     let tasks = Arc::new(Executor::new());
     let (sender, connection) = Builder::new(tasks.handle())
         .timer(TokioTimer::new())
@@ -101,7 +112,7 @@ async fn open(address: SocketAddr) -> Result<Current, Failure> {
         .keep_alive_timeout(PING_TIMEOUT)
         .max_header_list_size(MAX_HEADER_LIST_BYTES)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .initial_connection_window_size(window)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(Failure::Http2)?;

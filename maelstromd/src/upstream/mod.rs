@@ -1,4 +1,4 @@
-//! The client side of the request path: connections to containers and the exchange of one request for
+//! The client side of the request path: connections to containers and peers, and the exchange of one request for
 //! one response on them.
 //!
 //! An HTTP/1.1 exchange is a plain value that the request's own future polls: no task is spawned for it,
@@ -23,9 +23,9 @@ mod sending;
 #[cfg(test)]
 mod tests;
 
-pub use connection::Connection;
+pub use connection::{Connection, Way};
 pub use connections::Connections;
-pub use exchange::{Exchange, Failure, Limits, Outgoing};
+pub use exchange::{Exchange, Expect, Failure, Limits, Outgoing};
 pub use framing::FramingError;
 pub use h2c::{Held, Refused};
 pub use head::{Asked, HeadError, ResponseHead};

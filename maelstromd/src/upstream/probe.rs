@@ -9,7 +9,7 @@ use http_body_util::{BodyExt as _, Empty};
 use maelstrom_core::component::HttpProtocol;
 use tokio::time::Instant;
 
-use super::{Asked, Connection, Exchange, Failure, Framing, Limits, Outgoing, h2c::Multiplexed};
+use super::{Asked, Connection, Exchange, Expect, Failure, Framing, Limits, Outgoing, Way, h2c::Multiplexed};
 
 /// Why a check got no HTTP answer.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub async fn probe(
 }
 
 async fn ask_http1(address: SocketAddr, path: &str, timeout: Duration) -> Result<StatusCode, Failure> {
-    let connection = Connection::open(address).await.map_err(Failure::Connect)?;
+    let connection = Connection::open(address, Way::Bridge).await.map_err(Failure::Connect)?;
     let head = format!(
         "GET {path} HTTP/1.1\r\nhost: {address}\r\nuser-agent: maelstrom-health-check\r\nconnection: close\r\n\r\n"
     );
@@ -47,7 +47,7 @@ async fn ask_http1(address: SocketAddr, path: &str, timeout: Duration) -> Result
         framing: Framing::None,
         body: Empty::<Bytes>::new(),
         asked: Asked::default(),
-        expect_continue: false,
+        expect: Expect::No,
     };
     let deadline = Instant::now() + timeout;
     let limits = Limits { deadline, request_idle: timeout, response_idle: timeout };
@@ -63,7 +63,7 @@ async fn ask_h2c(address: SocketAddr, path: &str) -> Result<StatusCode, Failure>
         .header(http::header::USER_AGENT, "maelstrom-health-check")
         .body(body)
         .map_err(|error| Failure::RequestBody(error.into()))?;
-    let connection = Multiplexed::default();
+    let connection = Multiplexed::new(Way::Bridge);
     let (answer, _held) = connection.send(address, request).await.map_err(|refused| refused.failure)?;
     Ok(answer.status())
 }

@@ -68,6 +68,23 @@ enum Stage {
     Ended,
 }
 
+// === impl Framing ===
+
+impl Framing {
+    pub fn has_body(self) -> bool {
+        !matches!(self, Framing::None | Framing::Length(0))
+    }
+
+    /// Whether there is no more body than so much.
+    pub fn is_at_most(self, bytes: u64) -> bool {
+        match self {
+            Framing::None => true,
+            Framing::Length(length) => length <= bytes,
+            Framing::Chunked => false,
+        }
+    }
+}
+
 // === impl Sending ===
 
 impl<B> Sending<B>

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    Asked, Connection, Exchange, Framing, Limits, Outgoing, Sent,
+    Asked, Connection, Exchange, Expect, Framing, Limits, Outgoing, Sent, Way,
     framing::{Decoded, Decoder, FramingError},
     head::{self, HeadError, Parsed},
 };
@@ -311,7 +311,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let connection = Connection::open(listener.local_addr().unwrap()).await.unwrap();
+    let connection = Connection::open(listener.local_addr().unwrap(), Way::Bridge).await.unwrap();
     let peer = async {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut got = vec![0; expect];
@@ -337,7 +337,7 @@ where
 
 fn outgoing<B>(framing: Framing, body: B) -> Outgoing<B> {
     let head = b"POST / HTTP/1.1\r\n\r\n".to_vec();
-    Outgoing { head, framing, body, asked: PLAIN, expect_continue: false }
+    Outgoing { head, framing, body, asked: PLAIN, expect: Expect::No }
 }
 
 #[tokio::test]
@@ -382,7 +382,7 @@ async fn only_finished_exchanges_give_their_connection_back() {
         ("not read to the end", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok", false),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let connection = Connection::open(listener.local_addr().unwrap()).await.unwrap();
+        let connection = Connection::open(listener.local_addr().unwrap(), Way::Bridge).await.unwrap();
         let (mut peer, _) = listener.accept().await.unwrap();
         let request = outgoing(Framing::None, Empty::<Bytes>::new());
         let mut exchange = Exchange::new(connection, request, limits());
@@ -396,7 +396,7 @@ async fn only_finished_exchanges_give_their_connection_back() {
     }
     // Answered before the body was sent.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let connection = Connection::open(listener.local_addr().unwrap()).await.unwrap();
+    let connection = Connection::open(listener.local_addr().unwrap(), Way::Bridge).await.unwrap();
     let (mut peer, _) = listener.accept().await.unwrap();
     let never = StreamBody::new(futures_util::stream::pending::<Result<_, std::io::Error>>());
     let mut exchange = Exchange::new(connection, outgoing(Framing::Chunked, never), limits());
@@ -411,7 +411,7 @@ async fn only_finished_exchanges_give_their_connection_back() {
 #[tokio::test]
 async fn a_first_piece_of_body_goes_out_with_the_head_or_the_head_alone() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let connection = Connection::open(listener.local_addr().unwrap()).await.unwrap();
+    let connection = Connection::open(listener.local_addr().unwrap(), Way::Bridge).await.unwrap();
     let (mut peer, _) = listener.accept().await.unwrap();
     let never = StreamBody::new(futures_util::stream::pending::<Result<_, std::io::Error>>()).boxed();
     let mut exchange = Exchange::new(connection, outgoing(Framing::Chunked, never), limits());

@@ -50,9 +50,10 @@ impl World {
     }
 
     pub async fn with(settings: GatewaySettings) -> Self {
-        let router = Router::new(Arc::new(Journal::new(NodeId::new("test"))));
+        let node = NodeId::new("test");
+        let router = Router::new(Arc::new(Journal::new(node.clone())));
         let management = axum::Router::new().fallback(|| async { "management" });
-        let gateway = Gateway::new(Arc::clone(&router), management, settings);
+        let gateway = Gateway::new(&node, Arc::clone(&router), management, settings);
         let stop = CancellationToken::new();
         let public = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let private = TcpListener::bind("127.0.0.1:0").await.unwrap();

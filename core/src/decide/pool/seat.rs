@@ -1,6 +1,8 @@
 //! An instance's place in a pool, or a peer's with all the instances that it has: what is under way there,
 //! and how busy that makes it in comparison with the others.
 
+use std::fmt;
+
 use super::Limits;
 use crate::{
     component::ConcurrencyLimit,
@@ -75,6 +77,17 @@ pub(super) struct Told {
 #[inline]
 pub(super) fn is_there(key: u32) -> bool {
     key & THERE != 0
+}
+
+// === impl Place ===
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Here(id) => write!(f, "{id}"),
+            Place::There(node) => write!(f, "node {node}"),
+        }
+    }
 }
 
 // === impl Occupant ===

@@ -57,7 +57,7 @@ async fn a_request_on_the_old_version_ends_before_its_instance_does() {
     world.until("the new version serves", |world| versions(world).contains(&2)).await;
     world.pass(Duration::from_secs(60), |world| assert_eq!(world.running().len(), 2)).await;
     let next = world.request().await.unwrap().unwrap();
-    assert_ne!(next.endpoint().id, slot.endpoint().id, "the old one gets nothing new");
+    assert_ne!(next.endpoint().place, slot.endpoint().place, "the old one gets nothing new");
     drop(slot);
     world.serving(1).await;
 }
@@ -110,7 +110,7 @@ async fn a_broken_version_leaves_the_old_one_serving() {
     })]);
     world.pass(Duration::from_secs(120), |world| assert_eq!(world.count(State::Serving), 2)).await;
     assert!(world.creates() <= 12, "no spin: {}", world.creates());
-    assert_eq!(world.request().await.unwrap().unwrap().endpoint().version, 1);
+    assert_eq!(world.request().await.unwrap().unwrap().endpoint().version, Some(1));
     world.configure([web(|web| web.version = 3)]);
     world.serving(2).await;
     world.until("the repaired version is everywhere", |world| versions(world) == [3, 3]).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use maelstrom_core::{
-    decide::{converge::State, health::Probe},
+    decide::{converge::State, health::Probe, pool::Place},
     testing::engine::Delays,
 };
 
@@ -22,7 +22,7 @@ async fn a_cold_start_serves_its_waiter_and_marks_its_phases() {
     world.target(1);
     world.serving(1).await;
     let slot = waiter.await.unwrap().unwrap();
-    assert_eq!(Some(&slot.endpoint().id), world.ids().first());
+    assert_eq!(slot.endpoint().place, Place::Here(world.ids()[0].clone()));
     let phases: Vec<String> = cold_start.phases().iter().map(|(phase, _)| format!("{phase:?}")).collect();
     assert_eq!(phases, ["Pulled", "Created", "Started", "Probed", "Served"]);
     assert!(world.story().contains("instance-started"));
@@ -97,7 +97,7 @@ async fn a_standby_instance_is_paused_resumed_and_replaced() {
     world.target(1);
     world.settle().await;
     let slot = waiter.await.unwrap().unwrap();
-    assert_eq!(slot.endpoint().id, standby[0], "resumed, not started");
+    assert_eq!(slot.endpoint().place, Place::Here(standby[0].clone()), "resumed, not started");
     world.until("another one stands by", |world| world.count(State::Standby) == 1).await;
     assert_eq!((world.count(State::Serving), world.creates()), (1, 2));
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use maelstrom_core::{
-    decide::{converge::State, health::Probe},
+    decide::{converge::State, health::Probe, pool::Place},
     names::NodeId,
     ports::engine::{ContainerEngine, ContainerSpec},
 };
@@ -42,7 +42,7 @@ async fn a_paused_container_stands_by_again() {
     let waiter = world.request();
     world.target(1);
     world.settle().await;
-    assert_eq!(waiter.await.unwrap().unwrap().endpoint().id, ids[0]);
+    assert_eq!(waiter.await.unwrap().unwrap().endpoint().place, Place::Here(ids[0].clone()));
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use std::{
 use futures_util::FutureExt;
 use maelstrom_core::{
     component::{Component, DockerSpec},
-    decide::{converge::State, health::Probe},
+    decide::{converge::State, health::Probe, pool::Reach},
     names::{ComponentName, InstanceId, NodeId},
     ports::{
         BoxFuture,
@@ -235,7 +235,13 @@ impl World {
     /// A request comes; its slot, or why it gets none.
     pub(super) fn request(&self) -> tokio::task::JoinHandle<Result<Slot, AcquireError>> {
         let now = clock::now();
-        let ask = Ask { now, deadline: now + Duration::from_secs(600), bytes_held: 0, avoid: None };
+        let ask = Ask {
+            now,
+            deadline: now + Duration::from_secs(600),
+            bytes_held: 0,
+            avoid: None,
+            reach: Reach::Anywhere,
+        };
         let pool = self.pool();
         tokio::spawn(async move { pool.acquire(ask).await })
     }
