@@ -9,6 +9,8 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use maelstrom_core::ports::store::{StoreError, StoreResult};
 
+/// Outside of EC2 the address of the instance metadata service may swallow packets.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(10);
 /// In a region this takes milliseconds; a lost first packet is sent again by the kernel after 1 s.
 const CONNECT_LIMIT: Duration = Duration::from_millis(1_500);
 /// The slowest answers that DynamoDB gives in practice take some hundred milliseconds.
@@ -34,7 +36,13 @@ impl Account {
     /// From the environment, as every AWS tool has it. Credentials are looked for with the first request;
     /// on EC2 region and credentials come from the instance itself.
     pub async fn from_environment() -> StoreResult<Self> {
-        Self::with(aws_config::defaults(behavior()).load().await)
+        let loaded = tokio::time::timeout(LOOKUP_LIMIT, aws_config::defaults(behavior()).load()).await;
+        Self::with(loaded.map_err(|_| StoreError::Unavailable {
+            reason: format!(
+                "the AWS region could not be found out within {} s; set AWS_REGION",
+                LOOKUP_LIMIT.as_secs()
+            ),
+        })?)
     }
 
     /// From a configuration made elsewhere; time-outs and retries are set here.

@@ -3,7 +3,7 @@
 //! | `pk` | `sk` | attributes |
 //! |---|---|---|
 //! | `configuration` | `root` | `revision`; `pages`: names in order; `recent`: the last commits; `store`, `format` |
-//! | `page` | name | `entries`: `KIND/NAME` → `version`, `body` (JSON), `enabled` if false; `expires` once replaced |
+//! | `page` | name | `entries`: `KIND/NAME` → `version`, `body` (JSON), `enabled` if false |
 //! | `heartbeat` | node | `incarnation`, `beat`, `duration_ms`, `peer_url`, `written_at`, `expires` |
 //! | `role` | role | `owner` or `expires`, `incarnation`, `term`, `version` |
 //! | `fire` | rule | `due`, `claimant` |
@@ -13,8 +13,11 @@
 //!   on: that one write is the commit, whatever its size. Who reads the root reads one revision.
 //! * A commit that is cut off before has written pages that nobody refers to. A page's name begins with the
 //!   revision that it was made for: when that has come without it, it is garbage, whatever any clock says.
-//!   The next start finds it while it reads all pages anyway, the next commit lets it expire.
+//!   The next start finds it while it reads all pages anyway, the next commit removes it.
+//! * Replaced pages are removed by the next commit of the node that replaced them: who still reads them has
+//!   that long. Who comes too late finds them missing, and the root changed.
 //! * A commit whose answer was lost finds its own name in the root when the write is sent again.
+//! * `expires` is the table's TTL attribute: heartbeats of nodes that are gone, roles that nobody wants.
 //! * The root is small (under 1 KiB for configurations up to about 1 MB, under 4 KiB up to 6 MB), so that
 //!   each node's look at it each second is one read unit. Pages that a node knows already are not read again.
 
@@ -79,7 +82,8 @@ pub struct DynamoStore {
 
 impl DynamoStore {
     /// Opens a table that [`create_table`] or somebody else has made. Errors say what is wrong with which
-    /// table and what to do. `clock` tells when garbage may be removed, nothing else.
+    /// table and what to do. `clock` tells when what nodes leave
+    /// behind may expire, nothing else.
     pub async fn open(account: &Account, table: &str, clock: Arc<dyn Clock>) -> StoreResult<Self> {
         let endpoint = Endpoint::default();
         let config = config::Builder::from(account.config()).interceptor(endpoint.clone()).build();
@@ -147,11 +151,14 @@ impl Store for DynamoStore {
 
     fn commit(&self, ops: Vec<Op>) -> BoxFuture<'_, StoreResult<Revision>> {
         Box::pin(async move {
+            // Of earlier commits: what this one replaces is still being read. What is forgotten of it when a
+            // caller gives up is found by the next start.
+            let garbage = std::mem::take(&mut *self.garbage.lock());
             let time = CALL_LIMIT - CLEANING_LIMIT;
             let committed = tokio::time::timeout(time, self.try_commit(&ops)).await;
             let committed = committed.unwrap_or_else(|_| Err(self.table.place.unavailable(slow())));
             // Garbage has time; an answer hasn't.
-            let _ = tokio::time::timeout(CLEANING_LIMIT, self.clean()).await;
+            let _ = tokio::time::timeout(CLEANING_LIMIT, self.remove(garbage)).await;
             committed
         })
     }

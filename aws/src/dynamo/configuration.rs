@@ -20,14 +20,12 @@ use super::{
     usage::Call,
 };
 
-/// Pages stay readable after they were replaced, so that one fresh look at the root is enough; more than
-/// that and something else removes them.
-const LOOKS: usize = 3;
+/// A page that was replaced stays until the node that replaced it commits again, so that few readers ever
+/// need a second look at the root; each further one means that a node has committed twice meanwhile.
+const LOOKS: usize = 10;
 /// Requests of one call under way at once: a large configuration is read and written in few round trips,
 /// and a partition's write limit (1 MB/s) is not met at once.
 const AT_ONCE: usize = 8;
-/// How long a replaced page stays: readers who saw the root before need milliseconds.
-const PAGE_AFTERLIFE: Duration = Duration::from_secs(3600);
 /// Between attempts of commits that lose against others: about what one of them takes, times up to two.
 const LOST_PAUSE: Duration = Duration::from_millis(8);
 
@@ -72,7 +70,7 @@ impl DynamoStore {
                 return Ok(known.clone());
             }
             let mut pages: HashMap<String, Arc<Page>> = match &known {
-                None => self.all_pages(&root).await?,
+                None => self.all_pages(call, &root).await?,
                 Some(known) => known.pages.iter().map(|page| (page.id.clone(), page.clone())).collect(),
             };
             self.read_pages(call, &root, &mut pages).await?;
@@ -97,15 +95,13 @@ impl DynamoStore {
 
     /// Everything at once, for a start. What no revision can refer to any more is found on the way: pages of
     /// commits that were cut off.
-    async fn all_pages(&self, root: &Root) -> StoreResult<HashMap<String, Arc<Page>>> {
+    async fn all_pages(&self, call: Call, root: &Root) -> StoreResult<HashMap<String, Arc<Page>>> {
         let mut pages = HashMap::new();
-        for item in self.table.query(Call::Configuration, page::PK).await? {
+        for item in self.table.query(call, page::PK).await? {
             let Some(page) = Page::decode(&item) else { continue };
             if root.pages.contains(&page.id) {
                 pages.insert(page.id.clone(), Arc::new(page));
-            } else if !item.contains_key(super::item::EXPIRES)
-                && page::revision_of(&page.id).is_some_and(|revision| revision <= root.revision)
-            {
+            } else if page::revision_of(&page.id).is_some_and(|revision| revision <= root.revision) {
                 self.garbage.lock().push(page.id);
             }
         }
@@ -168,33 +164,54 @@ impl DynamoStore {
         let commit = commit.to_string();
         let pages = packed.pages.iter().map(|page| page.id.clone()).collect();
         let root = before.after(&commit, pages);
-        match self.table.put(Call::Commit, root.encode(), before.unchanged()).await? {
-            Written::Done => *self.known.lock() = Some(Arc::new(View { root, pages: packed.pages })),
-            Written::Refused(item) => {
-                let current = Root::decode(&item, &self.table.place);
-                // Else it is ours all the same, and its first answer was lost.
-                if !current.is_ok_and(|current| current.includes(&commit)) {
-                    self.garbage.lock().extend(packed.new.iter().map(|page| page.id.clone()));
-                    return Ok(false);
-                }
+        let done = match self.table.put(Call::Commit, root.encode(), before.unchanged()).await? {
+            Written::Done => {
+                *self.known.lock() = Some(Arc::new(View { root, pages: packed.pages }));
+                true
             }
+            Written::Refused(item) => self.was_done_before(before, &commit, &packed.new, &item)?,
+        };
+        if done {
+            self.garbage.lock().extend(packed.replaced);
         }
-        self.garbage.lock().extend(packed.replaced);
-        Ok(true)
+        Ok(done)
     }
 
-    /// Lets go of pages that no revision has any more. What fails is left for later: the next commit, or the
+    /// A root that was refused since another one is there may have been written all the same: the request is
+    /// sent again when its answer is lost.
+    fn was_done_before(
+        &self,
+        before: &Root,
+        commit: &str,
+        new: &[Arc<Page>],
+        current: &Item,
+    ) -> StoreResult<bool> {
+        let place = &self.table.place;
+        let current = Root::decode(current, place)?;
+        if current.includes(commit) || new.iter().any(|page| current.pages.contains(&page.id)) {
+            return Ok(true);
+        }
+        if !current.remembers_after(before.revision) {
+            return Err(place.unavailable(
+                "took long to answer, and so much was committed meanwhile that it can't be told whether this \
+                 was done; look, and try again if not",
+            ));
+        }
+        self.garbage.lock().extend(new.iter().map(|page| page.id.clone()));
+        Ok(false)
+    }
+
+    /// Removes pages that no revision has any more. What fails is left for later: the next commit, or the
     /// next start of a daemon.
-    pub(super) async fn clean(&self) {
-        let garbage = std::mem::take(&mut *self.garbage.lock());
-        let at = self.clock.wall().as_millis() / 1000 + PAGE_AFTERLIFE.as_secs().cast_signed();
-        let expire = |id: String| async move {
-            if let Err(error) = self.table.expire(Call::Commit, page::key(&id), at).await {
+    pub(super) async fn remove(&self, garbage: Vec<String>) {
+        let remove = |id: String| async move {
+            let there = Condition::new("attribute_exists(#pk)", []);
+            if let Err(error) = self.table.delete(Call::Commit, page::key(&id), there).await {
                 tracing::debug!(%error, page = id, "a page that is garbage is left for later");
                 self.garbage.lock().push(id);
             }
         };
-        stream::iter(garbage).for_each_concurrent(AT_ONCE, expire).await;
+        stream::iter(garbage).for_each_concurrent(AT_ONCE, remove).await;
     }
 }
 

@@ -57,6 +57,11 @@ impl Root {
         self.recent.iter().any(|recent| recent == commit)
     }
 
+    /// Whether it knows all commits since `revision`.
+    pub(super) fn remembers_after(&self, revision: Revision) -> bool {
+        self.revision.0 <= revision.0 + RECENT as u64
+    }
+
     /// That this is still the root.
     pub(super) fn unchanged(&self) -> Condition {
         Condition::new(

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::{
     Client, config,
+    error::ProvideErrorMetadata as _,
     types::{
         AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification,
         ScalarAttributeType, TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
@@ -164,8 +165,11 @@ async fn recovery(table: &Table) -> String {
     match Box::pin(request.send()).await {
         Ok(_) => "point-in-time recovery is on".to_owned(),
         Err(error) => {
-            let why = table.place.tell("UpdateContinuousBackups", &error);
-            format!("point-in-time recovery could not be turned on, the store works without: {why}")
+            let why = match error.message() {
+                Some(message) => message.to_owned(),
+                None => table.place.tell("UpdateContinuousBackups", &error).to_string(),
+            };
+            format!("point-in-time recovery could not be turned on ({why}); the store works without")
         }
     }
 }

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::{
     Client,
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
-    operation::{delete_item::DeleteItemError, put_item::PutItemError, update_item::UpdateItemError},
+    operation::{delete_item::DeleteItemError, put_item::PutItemError},
     types::{
         AttributeValue, ConsumedCapacity, ReturnConsumedCapacity::Total,
         ReturnValuesOnConditionCheckFailure::AllOld, error::ConditionalCheckFailedException,
@@ -16,7 +16,7 @@ use maelstrom_core::ports::store::StoreResult;
 
 use super::{
     failure::Place,
-    item::{EXPIRES, Item, Key, PK, SK, number, text},
+    item::{Item, Key, PK, SK, text},
     usage::{Call, Counts, Way},
 };
 
@@ -150,28 +150,6 @@ impl Table {
         let answer = Box::pin(request.send()).await.map(|answer| answer.consumed_capacity);
         self.written(call, "DeleteItem", answer, |error| match error {
             DeleteItemError::ConditionalCheckFailedException(refused) => Some(refused),
-            _ => None,
-        })
-    }
-
-    /// Lets DynamoDB remove an item after `at` (Unix seconds). One that is gone stays gone.
-    pub(super) async fn expire(&self, call: Call, key: Key, at: i64) -> StoreResult<Written> {
-        self.counts.request(call);
-        let request = self
-            .client
-            .update_item()
-            .table_name(&self.place.table)
-            .key(PK, text(key.pk))
-            .key(SK, text(key.sk))
-            .update_expression("SET #expires = :at")
-            .condition_expression("attribute_exists(#pk)")
-            .expression_attribute_names("#expires", EXPIRES)
-            .expression_attribute_names("#pk", PK)
-            .expression_attribute_values(":at", number(at))
-            .return_consumed_capacity(Total);
-        let answer = Box::pin(request.send()).await.map(|answer| answer.consumed_capacity);
-        self.written(call, "UpdateItem", answer, |error| match error {
-            UpdateItemError::ConditionalCheckFailedException(refused) => Some(refused),
             _ => None,
         })
     }

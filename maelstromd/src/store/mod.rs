@@ -1,5 +1,6 @@
 //! The store that the settings name: an SQLite file for one node, a DynamoDB table for a cluster.
 
+pub mod metrics;
 pub mod sqlite;
 
 use std::sync::Arc;

@@ -62,11 +62,12 @@ async fn a_change_of_one_component_costs_its_page() {
     let fixture = Fixture::new().await;
     let (store, other) = (fixture.open().await, fixture.open().await);
     store.commit(project(10, 0, 1_000)).await.unwrap();
+    store.commit(vec![put("c001", 1, 1_000)]).await.unwrap();
     other.configuration().await.unwrap();
     let before = store.usage();
     store.commit(vec![put("c003", 1, 1_000)]).await.unwrap();
     let (requests, read, written) = cost(&store, &before, "commit");
-    assert_eq!((requests, read), (4, 1.0), "root, page, root, and the old page expires");
+    assert_eq!((requests, read), (4, 1.0), "root, page, root, and the page of the commit before is removed");
     assert!((20.0..40.0).contains(&written), "two pages of 12 KB and the root: {written}");
     let before = store.usage();
     store.configuration().await.unwrap();

@@ -2,6 +2,7 @@
 //! be cut off.
 
 use std::{
+    io::{Read as _, Write as _},
     path::Path,
     process::Command,
     sync::{
@@ -15,7 +16,10 @@ use aws_sdk_dynamodb::{
     Client,
     config::{
         ConfigBag, Credentials, Intercept, RuntimeComponents, SharedCredentialsProvider,
-        interceptors::{BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextMut},
+        interceptors::{
+            BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextMut,
+            BeforeTransmitInterceptorContextRef,
+        },
     },
     error::BoxError,
 };
@@ -50,6 +54,14 @@ pub(super) struct Cut {
     left: Arc<AtomicI64>,
     answers: bool,
     met: Arc<AtomicBool>,
+}
+
+/// Has something done right before one of the requests is sent, perhaps after sending it once already.
+#[derive(Clone)]
+pub(super) struct Between {
+    left: Arc<AtomicI64>,
+    twice: bool,
+    work: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// DynamoDB Local as the environment names it; else the one that the repository's launcher brings up.
@@ -110,10 +122,10 @@ impl Fixture {
         DynamoStore::open(&self.account, &self.table, clock()).await.unwrap()
     }
 
-    /// A daemon whose requests `cut` counts from now on.
-    pub(super) async fn open_with(&self, cut: &Cut) -> DynamoStore {
-        let config =
-            aws_sdk_dynamodb::config::Builder::from(self.account.config()).interceptor(cut.clone()).build();
+    /// A daemon with something between it and the table.
+    pub(super) async fn open_with(&self, intercept: &(impl Intercept + Clone + 'static)) -> DynamoStore {
+        let config = aws_sdk_dynamodb::config::Builder::from(self.account.config());
+        let config = config.interceptor(intercept.clone()).build();
         let place =
             Place { table: self.table.clone(), region: "us-east-1".into(), endpoint: Endpoint::default() };
         let table = Table { client: Client::from_conf(config), place, counts: Counts::default() };
@@ -190,6 +202,77 @@ impl Intercept for Cut {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         if self.answers { self.pass() } else { Ok(()) }
+    }
+}
+
+// === impl Between ===
+
+impl Between {
+    pub(super) fn new(work: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { left: Arc::new(AtomicI64::new(i64::MAX)), twice: false, work: Arc::new(work) }
+    }
+
+    /// The request is sent, then `work` is done, then it is sent as if it had not been.
+    pub(super) fn twice(work: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { twice: true, ..Self::new(work) }
+    }
+
+    /// Lets `requests` more pass and meets the next one.
+    pub(super) fn before(&self, requests: i64) {
+        self.left.store(requests, SeqCst);
+    }
+
+    pub(super) fn was_met(&self) -> bool {
+        self.left.load(SeqCst) < 0
+    }
+
+    fn send(context: &BeforeTransmitInterceptorContextRef<'_>) {
+        let request = context.request();
+        let (_, host) = request.uri().split_once("//").unwrap();
+        let mut head = "POST / HTTP/1.1\r\nconnection: close\r\n".to_owned();
+        for (name, value) in request.headers() {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !head.contains("host:") {
+            head.push_str(&format!("host: {}\r\n", host.trim_end_matches('/')));
+        }
+        let mut stream = std::net::TcpStream::connect(host.trim_end_matches('/')).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(b"\r\n").unwrap();
+        stream.write_all(request.body().bytes().unwrap()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
+
+impl std::fmt::Debug for Between {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Between")
+    }
+}
+
+impl Intercept for Between {
+    fn name(&self) -> &'static str {
+        "between"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if self.left.fetch_sub(1, SeqCst) == 0 {
+            tokio::task::block_in_place(|| {
+                if self.twice {
+                    Self::send(context);
+                }
+                // On a thread of its own, as another node would.
+                std::thread::scope(|scope| scope.spawn(|| (self.work)()).join()).unwrap();
+            });
+        }
+        Ok(())
     }
 }
 
