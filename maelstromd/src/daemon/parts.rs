@@ -22,6 +22,7 @@ use crate::{
     logs::InstanceLogs,
     node::{HttpChecker, LocalPermits, Node, NodeParts, NodeSettings},
     router::Router,
+    store,
 };
 
 /// What this node acts in: all that a node alone has to do.
@@ -93,8 +94,9 @@ impl Parts {
         };
 
         let registry = registry(ground, &router, &routing, &node, &control, &peers);
-        let counted = router.clone();
-        let metrics = Arc::new(move || gateway::encode_metrics(&counted));
+        let (counted, paid) = (router.clone(), ground.store.clone());
+        let metrics =
+            Arc::new(move || gateway::encode_metrics(&counted) + &store::metrics::encode(paid.as_ref()));
         let management = api::routes(registry, Arc::new(logs.clone()), metrics, private_stop.clone());
         let gateway = Gateway::new(id, router, management, gateway_settings(settings));
 

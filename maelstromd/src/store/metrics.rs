@@ -23,7 +23,10 @@ fn lines(usage: &[Usage]) -> String {
     for Usage { operation, requests, .. } in usage {
         let _ = writeln!(text, "{REQUESTS}{{operation=\"{operation}\"}} {requests}");
     }
-    let _ = writeln!(text, "# HELP {UNITS} Capacity units that the store has billed; reading and writing differ.");
+    let _ = writeln!(
+        text,
+        "# HELP {UNITS} Capacity units that the store has billed; reading and writing differ."
+    );
     let _ = writeln!(text, "# TYPE {UNITS} counter");
     for Usage { operation, read_units, write_units, .. } in usage {
         for (kind, units) in [("read", read_units), ("write", write_units)] {
