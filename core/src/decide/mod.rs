@@ -10,6 +10,7 @@ pub mod health;
 pub mod lease;
 pub mod membership;
 pub mod placement;
+pub mod poller;
 pub mod pool;
 pub mod route;
 

@@ -1,8 +1,10 @@
 //! The seams to the outside. A seam is a small trait in the product's words; its doc comments are its
 //! contract, and one conformance suite runs on the real thing and on the one for tests.
 
+pub mod activity;
 pub mod clock;
 pub mod engine;
+pub mod queue;
 pub mod store;
 
 use std::{future::Future, pin::Pin};

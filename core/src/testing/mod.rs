@@ -4,9 +4,11 @@
 //! an [`engine`] that fails on demand. Nothing here knows an async runtime, so it runs under a paused
 //! Tokio clock as well as under a plain executor.
 
+pub mod activity;
 pub mod clock;
 pub mod engine;
 pub mod engine_conformance;
+pub mod queue;
 pub mod store;
 // Its cases are tests: they unwrap what must hold.
 #[allow(clippy::unwrap_used)]

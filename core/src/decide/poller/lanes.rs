@@ -1,0 +1,127 @@
+//! Which received messages may begin: of a FIFO group one at a time, and when one fails, what follows it in
+//! its group must not overtake it. Messages without a group wait for nobody.
+
+use std::collections::{HashSet, VecDeque};
+
+use crate::ports::queue::Message;
+
+/// Received messages that have not begun, in order. `T` is what else is known of each.
+#[derive(Debug)]
+pub struct Lanes<T> {
+    waiting: VecDeque<(Message, T)>,
+    /// Queue and group of each FIFO message that is worked on.
+    busy: HashSet<(String, String)>,
+}
+
+/// Which lane a message is in; none without a group.
+pub type Lane = Option<(String, String)>;
+
+fn lane(queue: &str, message: &Message) -> Lane {
+    message.group.as_ref().map(|group| (queue.to_owned(), group.clone()))
+}
+
+// === impl Lanes ===
+
+impl<T> Default for Lanes<T> {
+    fn default() -> Self {
+        Self { waiting: VecDeque::new(), busy: HashSet::new() }
+    }
+}
+
+impl<T: AsRef<str>> Lanes<T> {
+    /// Messages that wait.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// A message was received; `about` begins with its queue's name.
+    pub fn push(&mut self, message: Message, about: T) {
+        self.waiting.push_back((message, about));
+    }
+
+    /// The next that may begin, and its lane, to be given to [`Self::ended`].
+    pub fn begin(&mut self) -> Option<(Message, T, Lane)> {
+        let free = |(message, about): &(Message, T)| {
+            lane(about.as_ref(), message).is_none_or(|lane| !self.busy.contains(&lane))
+        };
+        let index = self.waiting.iter().position(free)?;
+        let (message, about) = self.waiting.remove(index)?;
+        let lane = lane(about.as_ref(), &message);
+        self.busy.extend(lane.clone());
+        Some((message, about, lane))
+    }
+
+    /// One of that lane has ended. After a failure: those behind it, to be given back.
+    pub fn ended(&mut self, lane: Lane, failed: bool) -> Vec<(Message, T)> {
+        let Some(key) = &lane else { return Vec::new() };
+        self.busy.remove(key);
+        if !failed {
+            return Vec::new();
+        }
+        let (back, stay) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|(message, about)| self::lane(about.as_ref(), message) == lane);
+        self.waiting = stay;
+        back.into()
+    }
+
+    /// All that have not begun, to be given back.
+    pub fn take_all(&mut self) -> Vec<(Message, T)> {
+        std::mem::take(&mut self.waiting).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(id: &str, group: &str) -> Message {
+        let group = (!group.is_empty()).then(|| group.to_owned());
+        Message { id: id.into(), group, ..Message::default() }
+    }
+
+    fn lanes(messages: &[(&str, &str)]) -> Lanes<&'static str> {
+        let mut lanes = Lanes::default();
+        for (id, group) in messages {
+            lanes.push(message(id, group), "q");
+        }
+        lanes
+    }
+
+    #[test]
+    fn groups_go_one_at_a_time_and_others_at_once() {
+        let mut lanes = lanes(&[("a1", "a"), ("a2", "a"), ("b1", "b"), ("x", ""), ("y", "")]);
+        let mut begun = Vec::new();
+        while let Some((message, _, _)) = lanes.begin() {
+            begun.push(message.id);
+        }
+        assert_eq!(begun, ["a1", "b1", "x", "y"]);
+        let lane = Some(("q".to_owned(), "a".to_owned()));
+        assert!(lanes.ended(lane, false).is_empty());
+        assert_eq!(lanes.begin().unwrap().0.id, "a2");
+    }
+
+    #[test]
+    fn what_follows_a_failure_in_its_group_goes_back() {
+        let mut lanes = lanes(&[("a1", "a"), ("a2", "a"), ("b1", "b"), ("a3", "a")]);
+        let (_, _, lane) = lanes.begin().unwrap();
+        let back: Vec<String> = lanes.ended(lane, true).into_iter().map(|(message, _)| message.id).collect();
+        assert_eq!(back, ["a2", "a3"]);
+        assert_eq!(lanes.begin().unwrap().0.id, "b1");
+        assert!(lanes.is_empty());
+    }
+
+    #[test]
+    fn one_group_of_two_queues_are_two() {
+        let mut lanes = Lanes::default();
+        lanes.push(message("1", "a"), "q");
+        lanes.push(message("2", "a"), "p");
+        assert!(lanes.begin().is_some() && lanes.begin().is_some());
+        assert_eq!(lanes.len(), 0);
+        assert!(lanes.take_all().is_empty());
+    }
+}
