@@ -14,7 +14,9 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export KEEP PART ROUNDS CONNECTIONS RATES WORKERS MAELSTROMD
 say = @printf '\n=== %s\n' '$(1)'
 scripts := tests/setup/docker tests/setup/packages tests/setup/apt.sh tests/demo/run .ci/run \
-  localstack/run localstack/fetch.sh localstack/processes.sh localstack/tests/run
+  localstack/run localstack/fetch.sh localstack/processes.sh localstack/tests/run \
+  terraform/tests/run maelstromd/package/install maelstromd/package/build \
+  maelstromd/package/debian/postinst maelstromd/package/debian/prerm maelstromd/package/debian/postrm
 
 help: ## list what there is
 	@printf 'Maelstrom. What make can do:\n\n'
@@ -53,12 +55,13 @@ test: lint ## everything that must hold: lint, unit, conformance, real container
 	  exec cargo test --locked --workspace --no-fail-fast -- $(FILTER); \
 	fi
 
-lint: setup ## formatting, clippy and shell scripts; warnings are errors
+lint: setup ## formatting, clippy, shell scripts and the Terraform module; warnings are errors
 	$(call say,Linting)
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@for script in $(scripts); do bash -n "$$script"; done
 	@if command -v shellcheck >/dev/null; then shellcheck -x -P SCRIPTDIR $(scripts); fi
+	@if command -v python3 >/dev/null; then terraform/tests/run quick; fi
 
 bench: setup ## against nginx and haproxy (PART=warm,latency,memory,cold,standby ROUNDS=6 SECONDS=3)
 	@tests/setup/packages bench
