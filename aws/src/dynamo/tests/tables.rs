@@ -1,12 +1,19 @@
 //! Making tables, and tables that are not as they should be.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
 use futures_util::future::join_all;
-use maelstrom_core::ports::store::{Entity, Revision, Store as _, StoreError};
+use maelstrom_core::{
+    names::{NodeId, Role},
+    ports::{
+        clock::Clock as _,
+        store::{Entity, Heartbeat, Revision, RoleRecord, Store as _, StoreError},
+    },
+    time::WallTime,
+};
 
 use super::harness::{Fixture, clock, put};
 use crate::{DynamoStore, dynamo::create_table};
@@ -136,4 +143,40 @@ async fn a_page_that_somebody_removed_is_an_error_and_no_empty_configuration() {
     let error = fixture.open().await.configuration().await.unwrap_err();
     let StoreError::Broken { reason } = &error else { panic!("{error}") };
     assert!(reason.contains(&format!("pk=page, sk={name} is missing")), "{reason}");
+}
+
+#[tokio::test]
+async fn heartbeats_and_roles_given_back_expire_and_owned_roles_do_not() {
+    let fixture = Fixture::new().await;
+    let store = fixture.open().await;
+    let heartbeat = Heartbeat {
+        node: NodeId::new("n"),
+        incarnation: "run".into(),
+        beat: 1,
+        duration: Duration::from_secs(20),
+        peer_url: "http://127.0.0.1:1".into(),
+        written_at: WallTime::from_millis(1),
+    };
+    store.beat(heartbeat).await.unwrap();
+    let owner = Some(NodeId::new("n"));
+    let record = |owner, version| RoleRecord {
+        role: Role::new("cron"),
+        owner,
+        incarnation: "run".into(),
+        term: 1,
+        version,
+    };
+    let expires = async |pk, sk| -> Option<i64> {
+        let get = fixture.client().get_item().table_name(&fixture.table).set_key(Some(key(pk, sk)));
+        let item = get.send().await.unwrap().item.unwrap();
+        item.get("expires").map(|value| value.as_n().unwrap().parse().unwrap())
+    };
+    let now = clock().wall().as_millis() / 1000;
+    assert_eq!(expires("heartbeat", "n").await, Some(now + 24 * 3600));
+    store.write_role(record(owner.clone(), 1), 0).await.unwrap();
+    assert_eq!(expires("role", "cron").await, None);
+    store.write_role(record(None, 2), 1).await.unwrap();
+    assert_eq!(expires("role", "cron").await, Some(now + 7 * 24 * 3600));
+    store.write_role(record(owner, 3), 2).await.unwrap();
+    assert_eq!(expires("role", "cron").await, None, "taken again, it stays");
 }
