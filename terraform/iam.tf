@@ -20,7 +20,6 @@ data "aws_iam_policy_document" "node" {
       "dynamodb:GetItem",
       "dynamodb:PutItem",
       "dynamodb:Query",
-      "dynamodb:UpdateItem",
     ]
     resources = [aws_dynamodb_table.store.arn]
   }

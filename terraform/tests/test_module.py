@@ -120,6 +120,19 @@ class References(unittest.TestCase):
                             self.assertRegex(validation.text("error_message"), r"^[A-Za-z].*\.$")
 
 
+class Rights(unittest.TestCase):
+    def test_nodes_may_make_the_calls_that_the_store_makes_and_no_others(self):
+        sources = (MODULE.parent / "aws/src").rglob("*.rs")
+        text = "".join(path.read_text() for path in sources if "tests" not in path.parts)
+        calls = set(re.findall(r"\.((?:get|put|update|delete|batch|transact)_[a-z_]*items?|query|scan)\(\)", text))
+        self.assertGreater(len(calls), 3, "the store's calls are not found any more")
+        # Tables are made and changed by people, or by this module.
+        expected = {"dynamodb:DescribeTable"} | {f"dynamodb:{call.title().replace('_', '')}" for call in calls}
+        (document,) = (b for b in THE_MODULE.blocks if b.labels == ["aws_iam_policy_document", "node"])
+        (store,) = (s for s in document.all("statement") if s.text("sid") == "Store")
+        self.assertEqual(set(re.findall(r"dynamodb:\w+", store.attributes["actions"].value.text)), expected)
+
+
 class Arguments(unittest.TestCase):
     """As Terraform checks them, against what the provider's documentation lists."""
 
