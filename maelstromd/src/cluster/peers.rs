@@ -489,3 +489,6 @@ impl Peers {
         self.journal.record(if warning { entry.warning() } else { entry });
     }
 }
+
+#[cfg(test)]
+mod tests;
