@@ -3,6 +3,7 @@
 //! A method's decision is a function of the current configuration ([`components`], [`event_sources`],
 //! [`projects`]); the services around them commit it. Nothing here holds state of its own.
 
+mod ask_all;
 mod components;
 mod errors;
 mod event_sources;

@@ -37,7 +37,7 @@ use self::{
     signals::Signals,
 };
 use crate::{
-    cluster::{Peers, Roles},
+    cluster::{self, Peers, Roles, Twin},
     config::Settings,
     control::Targets as _,
     gateway::Gateway,
@@ -56,6 +56,8 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Twin(#[from] Twin),
     #[error("the system refuses {what}: {source}")]
     System { what: &'static str, source: std::io::Error },
 }
@@ -100,6 +102,8 @@ impl Daemon {
             (public.address().map_err(sockets)?, private.address().map_err(sockets)?);
         let private_tasks = Tasks::new();
         let parts = Parts::build(&settings, &ground, private_at, private_tasks.token()).await;
+        let peer_url = parts.node.status().peer_url;
+        cluster::refuse_twin(ground.store.as_ref(), &ground.id, &peer_url).await?;
         if let Err(error) = parts.roles.acquire().await {
             tracing::warn!(%error, "roles can't be taken yet; trying on");
         }
@@ -110,7 +114,7 @@ impl Daemon {
         .data("version", env!("CARGO_PKG_VERSION"))
         .data("store", ground.place.as_str())
         .data("private_url", parts.private_url.as_str())
-        .data("peer_url", parts.node.status().peer_url)
+        .data("peer_url", peer_url)
         .data("memory_mib", parts.total_memory_mib);
 
         let daemon = Self {

@@ -55,7 +55,7 @@ method!(
 );
 // Added to the original contract:
 method!(ListEvents, "MaelstromService.ListEvents", ListEventsInput, ListEventsOutput);
-method!(ExplainComponent, "MaelstromService.ExplainComponent", NameInput, ExplainComponentOutput);
+method!(ExplainComponent, "MaelstromService.ExplainComponent", ExplainComponentInput, ExplainComponentOutput);
 method!(GetVersion, "MaelstromService.GetVersion", GetVersionInput, GetVersionOutput);
 
 method!(ListNodeStatus, "NodeService.ListNodeStatus", ListNodeStatusInput, ListNodeStatusOutput);
@@ -265,12 +265,16 @@ pub struct ListEventsInput {
     /// Only events younger than this Unix time in ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<i64>,
-    /// Only events with a higher sequence number: for followers.
+    /// Only events with a higher sequence number: for followers of the node that answers, so that others
+    /// are not asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_sequence: Option<i64>,
     /// At most this many, the newest: 1..1000, default 200.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<i64>,
+    /// Only events of the node that answers; else of all nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -278,6 +282,26 @@ pub struct ListEventsInput {
 pub struct ListEventsOutput {
     /// Oldest first.
     pub events: Vec<JournalEvent>,
+    /// Nodes that could not be asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
+    pub missing: Vec<MissingNode>,
+}
+
+/// A node whose part is missing in an answer, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MissingNode {
+    pub node_id: String,
+    pub reason: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainComponentInput {
+    pub name: String,
+    /// Only what the node that answers knows; else what all nodes know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<bool>,
 }
 
 /// Why a component is as it is now.
@@ -301,6 +325,9 @@ pub struct ExplainComponentOutput {
     pub next_try_at: Option<i64>,
     /// What happened to it lately, oldest first.
     pub events: Vec<JournalEvent>,
+    /// Nodes that could not be asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
+    pub missing: Vec<MissingNode>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -126,6 +126,9 @@ pub struct ComponentInfo {
     /// The container's id. Added to the original contract, like all that follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<String>,
+    /// Where it runs, in lists of instances of several nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_id: Option<String>,
     /// `host:port` that requests go to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,

@@ -45,6 +45,7 @@ fn node_table(nodes: &[NodeStatus], wide: bool) -> Table {
         "NODE",
         "ADDRESS",
         "STATE",
+        "ROLES",
         ">STARTED",
         ">VERSION",
         ">INSTANCES",
@@ -58,16 +59,12 @@ fn node_table(nodes: &[NodeStatus], wide: bool) -> Table {
     }
     let mut table = Table::new(&titles);
     for node in nodes {
-        let state = if node.draining == Some(true) {
-            Cell::new(Tint::Doubtful, "draining")
-        } else {
-            Cell::new(Tint::Good, "ready")
-        };
         let load = |load: f64| Cell::from(format!("{load:.2}"));
         table.row([
             node.node_id.as_str().into(),
             node.peer_url.trim_start_matches("http://").into(),
-            state,
+            state(node),
+            roles(node).into(),
             age(node.started_at).into(),
             node.version.into(),
             node.running_components.len().to_string().into(),
@@ -83,11 +80,29 @@ fn node_table(nodes: &[NodeStatus], wide: bool) -> Table {
     table
 }
 
+/// As the node sees it that was asked.
+fn state(node: &NodeStatus) -> Cell {
+    match node.unreachable_since {
+        Some(since) => Cell::new(Tint::Bad, format!("unreachable {}", age(since))),
+        None if node.draining == Some(true) => Cell::new(Tint::Doubtful, "draining"),
+        None => Cell::new(Tint::Good, "active"),
+    }
+}
+
+/// What it acts in, with terms.
+fn roles(node: &NodeStatus) -> String {
+    let roles: Vec<String> = node.roles.iter().map(|role| format!("{}/{}", role.role, role.term)).collect();
+    roles.join(" ")
+}
+
 /// An instance and where it runs; as JSON the API's object with its node.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Instance {
     node_id: String,
+    /// Set when what is told of it is what was known then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node_unreachable_since: Option<i64>,
     #[serde(flatten)]
     info: ComponentInfo,
 }
@@ -111,8 +126,12 @@ fn instances(nodes: Vec<NodeStatus>, args: &PsArgs) -> Vec<Instance> {
         .into_iter()
         .filter(|node| wanted(&args.node, &node.node_id))
         .flat_map(|node| {
-            let node_id = node.node_id;
-            node.running_components.into_iter().map(move |info| Instance { node_id: node_id.clone(), info })
+            let (node_id, node_unreachable_since) = (node.node_id, node.unreachable_since);
+            node.running_components.into_iter().map(move |info| Instance {
+                node_id: node_id.clone(),
+                node_unreachable_since,
+                info,
+            })
         })
         .filter(|instance| wanted(&args.component, &instance.info.component_name))
         .collect();
@@ -128,7 +147,10 @@ fn instance_table(instances: &[Instance], wide: bool) -> Table {
     }
     let mut table = Table::new(&titles);
     for instance in instances {
-        let node = Cell::from(instance.node_id.as_str());
+        let node = match instance.node_unreachable_since {
+            Some(since) => Cell::new(Tint::Bad, format!("{} (unreachable {})", instance.node_id, age(since))),
+            None => Cell::from(instance.node_id.as_str()),
+        };
         table.row([node].into_iter().chain(cells(&instance.info)));
     }
     table
@@ -147,12 +169,15 @@ const COLUMNS: [&str; 9] = [
 ];
 const WIDE_COLUMNS: [&str; 3] = [">STARTED", ">REQUESTS", "ADDRESS"];
 
-/// The same columns without the node, for one component.
+/// The same columns for one component; the node where it is told.
 pub(super) fn infos_table(infos: &[ComponentInfo]) -> Table {
-    let titles: Vec<&str> = COLUMNS.into_iter().chain(WIDE_COLUMNS).collect();
+    let placed = infos.iter().any(|info| info.node_id.is_some());
+    let node = placed.then_some("NODE");
+    let titles: Vec<&str> = node.into_iter().chain(COLUMNS).chain(WIDE_COLUMNS).collect();
     let mut table = Table::new(&titles);
     for info in infos {
-        table.row(cells(info));
+        let node = placed.then(|| Cell::from(info.node_id.as_deref().unwrap_or_default()));
+        table.row(node.into_iter().chain(cells(info)));
     }
     table
 }
@@ -184,6 +209,7 @@ fn cells(info: &ComponentInfo) -> Vec<Cell> {
 fn status(info: &ComponentInfo) -> Cell {
     match info.status.as_str() {
         _ if info.standby == Some(true) => Cell::new(Tint::Quiet, "standby"),
+        "active" if info.suspect == Some(true) => Cell::new(Tint::Doubtful, "suspect"),
         "active" => Cell::new(Tint::Good, "active"),
         other => Cell::new(Tint::Doubtful, other),
     }
@@ -256,15 +282,29 @@ n1    demo_b           2  standby          -    0.0         0.00         never  
     #[test]
     fn nodes_show_memory_and_load() {
         let expected = "\
-NODE  ADDRESS        STATE  STARTED  VERSION  INSTANCES      FREE     TOTAL  CPUS  LOAD 1M
-n1    10.0.0.1:8374  ready    never        7          1  3968 MiB  4096 MiB     2     0.50
+NODE  ADDRESS        STATE     ROLES               STARTED  VERSION  INSTANCES      FREE     TOTAL  CPUS  LOAD 1M
+n1    10.0.0.1:8374  active    cron/3 placement/1    never        7          1  3968 MiB  4096 MiB     2     0.50
+n2    10.0.0.1:8374  draining  -                     never        7          0  3968 MiB  4096 MiB     2     0.50
 ";
-        assert_eq!(node_table(&[node("n1", vec![info("a")])], false).render(true, Paint(false)), expected);
+        let role = |role: &str, term| wire::RoleInfo { role: role.into(), term };
+        let roles = vec![role("cron", 3), role("placement", 1)];
+        let nodes = [
+            NodeStatus { roles, ..node("n1", vec![info("a")]) },
+            NodeStatus { draining: Some(true), ..node("n2", Vec::new()) },
+        ];
+        assert_eq!(node_table(&nodes, false).render(true, Paint(false)), expected);
+        let lost = NodeStatus { unreachable_since: Some(1), draining: Some(true), ..node("n3", Vec::new()) };
+        assert!(node_table(&[lost], false).render(true, Paint(false)).contains("unreachable "));
     }
 
     #[test]
     fn an_instance_as_json_is_the_apis_object_with_its_node() {
-        let json = serde_json::to_value(Instance { node_id: "n1".into(), info: info("a") }).unwrap();
+        let json = serde_json::to_value(Instance {
+            node_id: "n1".into(),
+            node_unreachable_since: None,
+            info: info("a"),
+        })
+        .unwrap();
         assert_eq!((json["nodeId"].as_str(), json["componentName"].as_str()), (Some("n1"), Some("a")));
     }
 }

@@ -1,8 +1,11 @@
 //! `maelctl events`: the journal of decisions, oldest first.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
 
-use maelstrom_core::wire::{self, JournalEvent};
+use maelstrom_core::wire::{self, JournalEvent, MissingNode};
 
 use crate::{
     cli::{EventsArgs, Format},
@@ -24,12 +27,17 @@ pub(super) async fn run(args: EventsArgs, api: &Api, output: &Output) -> Result<
         since: args.since.map(since),
         after_sequence: None,
         limit: Some(args.limit),
+        local: None,
     };
-    let events = api.read(wire::ListEvents, &input).await?.events;
+    let found = api.read(wire::ListEvents, &input).await?;
+    let mut missing = Vec::new();
+    remark_on_missing(&mut missing, &found.missing, output);
+    let events = found.events;
     if !args.follow {
         let rendered = match output.format {
             Format::Table | Format::Wide if !events.is_empty() => {
-                let text = events.iter().map(|event| text(event, output.paint)).collect();
+                let nodes = of_several_nodes(&events);
+                let text = events.iter().map(|event| text(event, nodes, output.paint)).collect();
                 crate::output::Rendered { text, remark: None }
             }
             _ => output.list(&events, "events", name, |_, _| crate::output::Table::default())?,
@@ -37,7 +45,7 @@ pub(super) async fn run(args: EventsArgs, api: &Api, output: &Output) -> Result<
         return output.print(&rendered);
     }
     let mut shown = Shown::default();
-    show(shown.fresh(events), output)?;
+    shown.show(events, output)?;
     loop {
         tokio::time::sleep(POLL).await;
         // The daemon's clock, not this one's.
@@ -46,10 +54,29 @@ pub(super) async fn run(args: EventsArgs, api: &Api, output: &Output) -> Result<
         }
         input.limit = Some(1_000);
         match api.read(wire::ListEvents, &input).await {
-            Ok(found) => show(shown.fresh(found.events), output)?,
+            Ok(found) => {
+                remark_on_missing(&mut missing, &found.missing, output);
+                shown.show(found.events, output)?;
+            }
             Err(failure) => output.failure(&failure),
         }
     }
+}
+
+/// Says once of each node that it could not be asked.
+fn remark_on_missing(known: &mut Vec<String>, missing: &[MissingNode], output: &Output) {
+    known.retain(|node| missing.iter().any(|one| one.node_id == *node));
+    for MissingNode { node_id, reason } in missing {
+        if !known.contains(node_id) {
+            output.remark(&format!("maelctl: events of node {node_id} are missing: {reason}"));
+            known.push(node_id.clone());
+        }
+    }
+}
+
+/// Then each has to say which is its.
+pub(super) fn of_several_nodes(events: &[JournalEvent]) -> bool {
+    events.windows(2).any(|pair| pair[0].node_id != pair[1].node_id)
 }
 
 fn name(event: &JournalEvent) -> String {
@@ -61,9 +88,16 @@ fn name(event: &JournalEvent) -> String {
 struct Shown {
     seen: HashSet<(String, i64, i64)>,
     newest: i64,
+    nodes: BTreeSet<String>,
 }
 
 impl Shown {
+    fn show(&mut self, events: Vec<JournalEvent>, output: &Output) -> Result<(), Failure> {
+        let fresh = self.fresh(events);
+        self.nodes.extend(fresh.iter().map(|event| event.node_id.clone()));
+        show(fresh, self.nodes.len() > 1, output)
+    }
+
     fn fresh(&mut self, events: Vec<JournalEvent>) -> Vec<JournalEvent> {
         let fresh: Vec<_> = events
             .into_iter()
@@ -77,20 +111,21 @@ impl Shown {
     }
 }
 
-fn show(events: Vec<JournalEvent>, output: &Output) -> Result<(), Failure> {
+fn show(events: Vec<JournalEvent>, nodes: bool, output: &Output) -> Result<(), Failure> {
     for event in events {
         let line = match output.format {
             Format::Json => serde_json::to_string(&event).unwrap_or_default() + "\n",
             Format::Yaml | Format::Name => name(&event) + "\n",
-            Format::Table | Format::Wide => text(&event, output.paint),
+            Format::Table | Format::Wide => text(&event, nodes, output.paint),
         };
         output.write(&line)?;
     }
     Ok(())
 }
 
-/// One event for people: a line, its reasons below, a cold start's phases as a waterfall.
-pub(super) fn text(event: &JournalEvent, paint: Paint) -> String {
+/// One event for people: a line, its reasons below, a cold start's phases as a waterfall. `nodes`: with the
+/// node that tells it.
+pub(super) fn text(event: &JournalEvent, nodes: bool, paint: Paint) -> String {
     let tint = match event.kind.as_str() {
         "start-failed" | "unplaceable" => Tint::Bad,
         "restart" | "dependency" => Tint::Doubtful,
@@ -99,7 +134,8 @@ pub(super) fn text(event: &JournalEvent, paint: Paint) -> String {
     };
     let time = paint.apply(Tint::Quiet, &clock(event.time));
     let kind = paint.apply(tint, &format!("{:<16}", event.kind));
-    let mut text = format!("{time}  {kind}  {}\n", printable(&event.message));
+    let node = if nodes { paint.apply(Tint::Quiet, &event.node_id) + "  " } else { String::new() };
+    let mut text = format!("{time}  {kind}  {node}{}\n", printable(&event.message));
     for reason in &event.reasons {
         text += &paint.apply(Tint::Quiet, &format!("    because {}", printable(reason)));
         text.push('\n');
@@ -184,7 +220,8 @@ mod tests {
         ] {
             event.data.insert(key.into(), value);
         }
-        let text = text(&event, Paint(false));
+        assert!(super::text(&event, true, Paint(false)).contains("cold-start        n  a cold start of web"));
+        let text = text(&event, false, Paint(false));
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].ends_with("cold-start        a cold start of web"), "{text}");
         assert_eq!(lines[1], "    because nothing ran");

@@ -16,7 +16,7 @@ use crate::{
 const SHOWN_EVENTS: usize = 12;
 
 pub(super) async fn run(args: ExplainArgs, api: &Api, output: &Output) -> Result<(), Failure> {
-    let input = wire::NameInput { name: args.component.to_ascii_lowercase() };
+    let input = wire::ExplainComponentInput { name: args.component.to_ascii_lowercase(), local: None };
     watch(&args.watch, output, async || match api.read(wire::ExplainComponent, &input).await {
         Ok(explained) => {
             output.one(&explained, || explained.component_name.clone(), || text(&explained, output))
@@ -53,7 +53,12 @@ fn text(explained: &ExplainComponentOutput, output: &Output) -> String {
     if !events.is_empty() {
         text += &format!("\n{}\n", paint.apply(Tint::Strong, "Latest events"));
         let newest = &events[events.len().saturating_sub(SHOWN_EVENTS)..];
-        text += &newest.iter().map(|event| events::text(event, paint)).collect::<String>();
+        let nodes = events::of_several_nodes(newest);
+        text += &newest.iter().map(|event| events::text(event, nodes, paint)).collect::<String>();
+    }
+    for wire::MissingNode { node_id, reason } in &explained.missing {
+        let missing = format!("What node {node_id} knows is missing: {reason}");
+        text += &format!("\n{}\n", paint.apply(Tint::Bad, &missing));
     }
     text
 }
@@ -115,6 +120,7 @@ mod tests {
                 message: "1 → 2".into(),
                 ..Default::default()
             }],
+            missing: vec![wire::MissingNode { node_id: "n3".into(), reason: "it can't be reached".into() }],
         };
         let output = Output::plain(Format::Table);
         let text = text(&explained, &output);
@@ -127,6 +133,7 @@ mod tests {
             "Failure    image web:3 not found",
             "           next try now",
             "Latest events",
+            "What node n3 knows is missing: it can't be reached",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} missing in\n{text}");
         }

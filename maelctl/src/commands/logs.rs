@@ -35,6 +35,9 @@ const MAX_LABEL: usize = 30;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct LogLine {
+    /// Where it was written; older daemons don't tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
     component: String,
     #[serde(default)]
     stream: String,
@@ -152,6 +155,10 @@ struct Printer<'a> {
     args: &'a LogsArgs,
     /// In the order in which they were first seen: gives each its colour.
     components: Vec<String>,
+    /// Where lines came from: with several each line says it.
+    nodes: Vec<String>,
+    /// The widest label so far.
+    width: usize,
     /// When the last line came.
     last_line: Option<Instant>,
 }
@@ -160,7 +167,7 @@ struct Printer<'a> {
 
 impl<'a> Printer<'a> {
     fn new(args: &'a LogsArgs, output: &'a Output) -> Self {
-        Self { output, args, components: Vec::new(), last_line: None }
+        Self { output, args, components: Vec::new(), nodes: Vec::new(), width: 0, last_line: None }
     }
 
     fn line(&mut self, raw: &[u8]) -> Result<(), Failure> {
@@ -193,13 +200,24 @@ impl<'a> Printer<'a> {
             self.components.push(line.component.clone());
             self.components.len() - 1
         });
-        let width = self.components.iter().map(String::len).max().unwrap_or(0).min(MAX_LABEL);
-        format_line(line, index, width, self.output.paint)
+        let label = self.label(line);
+        self.width = self.width.max(label.len()).min(MAX_LABEL);
+        format_line(line, &label, index, self.width, self.output.paint)
+    }
+
+    fn label(&mut self, line: &LogLine) -> String {
+        if let Some(node) = line.node.as_ref().filter(|node| !self.nodes.contains(node)) {
+            self.nodes.push(node.clone());
+        }
+        match &line.node {
+            Some(node) if self.nodes.len() > 1 => format!("{}@{node}", line.component),
+            _ => line.component.clone(),
+        }
     }
 }
 
-fn format_line(line: &LogLine, index: usize, width: usize, paint: Paint) -> String {
-    let label = paint.apply(Tint::Nth(index), &format!("{:<width$}", line.component));
+fn format_line(line: &LogLine, label: &str, index: usize, width: usize, paint: Paint) -> String {
+    let label = paint.apply(Tint::Nth(index), &format!("{label:<width$}"));
     let bar =
         if line.stream == "stderr" { paint.apply(Tint::Bad, "!") } else { paint.apply(Tint::Quiet, "|") };
     format!("{label} {bar} {}\n", line.data.trim_end_matches(['\r', '\n']))
@@ -243,6 +261,7 @@ mod tests {
         let (args, output) = (args(), Output::plain(Format::Table));
         let printer = Printer::new(&args, &output);
         let line = |stream: &str, data: &str| LogLine {
+            node: None,
             component: "c".into(),
             stream: stream.into(),
             data: data.into(),
@@ -254,7 +273,19 @@ mod tests {
 
     #[test]
     fn a_line_carries_its_component() {
-        let line = LogLine { component: "web".into(), stream: "stderr".into(), data: "x\r\n".into() };
-        assert_eq!(format_line(&line, 0, 5, Paint(false)), "web   ! x\n");
+        let line =
+            LogLine { node: None, component: "web".into(), stream: "stderr".into(), data: "x\r\n".into() };
+        assert_eq!(format_line(&line, "web", 0, 5, Paint(false)), "web   ! x\n");
+    }
+
+    #[test]
+    fn lines_of_several_nodes_say_which() {
+        let (args, output) = (args(), Output::plain(Format::Table));
+        let mut printer = Printer::new(&args, &output);
+        let mut show = |json: &str| printer.text(&serde_json::from_str(json).unwrap());
+        assert_eq!(show(r#"{"Component":"web","Stream":"stdout","Data":"x"}"#), "web | x\n");
+        assert_eq!(show(r#"{"Node":"n1","Component":"web","Data":"x"}"#), "web | x\n");
+        assert_eq!(show(r#"{"Node":"n2","Component":"web","Data":"x"}"#), "web@n2 | x\n");
+        assert_eq!(show(r#"{"Node":"n1","Component":"web","Data":"x"}"#), "web@n1 | x\n");
     }
 }

@@ -243,8 +243,10 @@ fn registry() -> Registry {
             let event_source_names = vec!["demo_tick".to_owned()];
             Ok(wire::ToggleEventSourcesOutput { enabled: input.enabled, event_source_names })
         })
-        .on(wire::ListEvents, |_| async { Ok(wire::ListEventsOutput { events: vec![cold_start()] }) })
-        .on(wire::ExplainComponent, |input: wire::NameInput| async move {
+        .on(wire::ListEvents, |_| async {
+            Ok(wire::ListEventsOutput { events: vec![cold_start()], ..Default::default() })
+        })
+        .on(wire::ExplainComponent, |input: wire::ExplainComponentInput| async move {
             match input.name.as_str() {
                 "demo_web" => Ok(wire::ExplainComponentOutput {
                     component_name: input.name,

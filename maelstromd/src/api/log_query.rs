@@ -2,7 +2,7 @@
 //!
 //! `components`: names, `*` stands for anything, comma between; none: all.
 //! `since`: a duration as Go writes it (`90s`, `1h30m`), default 1m. `tail`: past lines per instance at
-//! most. `follow=false` ends the stream at its present end.
+//! most. `follow=false` ends the stream at its present end. `local=true`: of this node only.
 
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub struct LogRequest {
     /// `None`: all lines since then.
     pub tail: Option<u32>,
     pub follow: bool,
+    /// Lines of the node that is asked; else of all nodes.
+    pub local: bool,
 }
 
 // === impl LogRequest ===
@@ -30,7 +32,8 @@ pub struct LogRequest {
 impl LogRequest {
     /// Reads query parameters; the error says which one is wrong. Unknown ones are ignored.
     pub fn parse(parameters: &[(String, String)]) -> Result<Self, String> {
-        let mut request = Self { patterns: Vec::new(), since: DEFAULT_SINCE, tail: None, follow: true };
+        let mut request =
+            Self { patterns: Vec::new(), since: DEFAULT_SINCE, tail: None, follow: true, local: false };
         for (name, value) in parameters {
             match name.as_str() {
                 "components" => request.patterns.extend(patterns(value)),
@@ -48,11 +51,8 @@ impl LogRequest {
                         format!("tail: is '{}'; a number of lines is allowed", value.escape_debug())
                     })?);
                 }
-                "follow" if !value.is_empty() => {
-                    request.follow = value.parse().map_err(|_| {
-                        format!("follow: is '{}'; true or false is allowed", value.escape_debug())
-                    })?;
-                }
+                "follow" if !value.is_empty() => request.follow = switch("follow", value)?,
+                "local" if !value.is_empty() => request.local = switch("local", value)?,
                 _ => {}
             }
         }
@@ -65,11 +65,39 @@ impl LogRequest {
         Ok(request)
     }
 
+    /// The same as a query, for the lines of the node that is asked.
+    pub fn local_query(&self) -> String {
+        let mut query = format!("since={}ms&follow={}&local=true", self.since.as_millis(), self.follow);
+        if let Some(tail) = self.tail {
+            query += &format!("&tail={tail}");
+        }
+        if !self.patterns.is_empty() {
+            query += &format!("&components={}", encoded(&self.patterns.join(",")));
+        }
+        query
+    }
+
     /// Whether the lines of this component were asked for.
     pub fn wants(&self, component: &ComponentName) -> bool {
         self.patterns.is_empty()
             || self.patterns.iter().any(|pattern| glob::matches(pattern, component.as_str()))
     }
+}
+
+fn switch(name: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(format!("{name}: is '{}'; true or false is allowed", value.escape_debug())),
+    }
+}
+
+/// Percent-encoded for a query value.
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~,*".contains(&byte);
+    text.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 fn patterns(list: &str) -> impl Iterator<Item = String> + '_ {
@@ -155,10 +183,20 @@ mod tests {
     }
 
     #[test]
+    fn a_request_is_passed_on_as_it_was_for_one_node() {
+        let request = parse(&[("components", "a b*,C%"), ("since", "1.5s"), ("tail", "3")]).unwrap();
+        let query = request.local_query();
+        assert_eq!(query, "since=1500ms&follow=true&local=true&tail=3&components=a%20b*,c%25");
+        let uri: http::Uri = format!("/?{query}").parse().unwrap();
+        let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&uri).unwrap().0;
+        assert_eq!(LogRequest::parse(&pairs), Ok(LogRequest { local: true, ..request }));
+    }
+
+    #[test]
     fn what_is_not_given_has_a_default_and_what_is_wrong_is_named() {
         let request = parse(&[("since", ""), ("unknown", "x")]).unwrap();
         assert_eq!((request.since, request.tail, request.follow), (Duration::from_secs(60), None, true));
-        for (name, value) in [("since", "soon"), ("tail", "-1"), ("follow", "maybe")] {
+        for (name, value) in [("since", "soon"), ("tail", "-1"), ("follow", "maybe"), ("local", "x")] {
             assert!(parse(&[(name, value)]).unwrap_err().starts_with(name));
         }
     }

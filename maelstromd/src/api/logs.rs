@@ -13,7 +13,7 @@ use futures_util::{
     stream::{self, BoxStream, Stream},
 };
 use maelstrom_core::{
-    names::ComponentName,
+    names::{ComponentName, NodeId},
     ports::engine::{LogLine, LogStream},
 };
 use serde::Serialize;
@@ -26,6 +26,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// A line and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComponentLine {
+    pub node: NodeId,
     pub component: ComponentName,
     pub line: LogLine,
 }
@@ -39,6 +40,8 @@ pub trait LogSource: Send + Sync {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct WireLine<'a> {
+    /// Added to the original contract.
+    node: &'a str,
     component: &'a str,
     stream: &'static str,
     data: &'a str,
@@ -73,6 +76,7 @@ async fn next(lines: &mut BoxStream<'static, ComponentLine>, pings: &mut Interva
 fn write(line: &ComponentLine) -> Bytes {
     let data = String::from_utf8_lossy(&line.line.line);
     let wire = WireLine {
+        node: line.node.as_str(),
         component: line.component.as_str(),
         stream: match line.line.stream {
             LogStream::Stdout => "stdout",
@@ -91,6 +95,7 @@ mod tests {
 
     fn line(text: &'static [u8]) -> ComponentLine {
         ComponentLine {
+            node: NodeId::new("n1"),
             component: ComponentName::parse("web").unwrap(),
             line: LogLine { stream: LogStream::Stderr, line: Bytes::from_static(text) },
         }
@@ -101,7 +106,7 @@ mod tests {
         let lines = stream::iter([line(b"a \"b\"\xff")]).chain(stream::pending());
         let mut written = Box::pin(with_pings(lines.boxed()));
         assert_eq!(written.next().await.unwrap(), "PING\r\n");
-        let data = "{\"Component\":\"web\",\"Stream\":\"stderr\",\"Data\":\"a \\\"b\\\"\u{fffd}\"}\r\n";
+        let data = "{\"Node\":\"n1\",\"Component\":\"web\",\"Stream\":\"stderr\",\"Data\":\"a \\\"b\\\"\u{fffd}\"}\r\n";
         assert_eq!(written.next().await.unwrap(), data.as_bytes());
         let before = tokio::time::Instant::now();
         for _ in 0..3 {

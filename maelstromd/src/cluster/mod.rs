@@ -5,7 +5,9 @@ mod changes;
 mod configuration;
 mod peers;
 mod roles;
+mod twin;
 
 pub use configuration::{ConfigurationCache, Snapshot, Source, UpdateError};
 pub use peers::{PeerError, PeerRouting, PeerView, Peers, PeersParts, PeersSettings};
 pub use roles::{Reading, Roles, RolesSettings};
+pub use twin::{Twin, refuse_twin};

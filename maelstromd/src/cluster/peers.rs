@@ -41,6 +41,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub(super) use client::PeerClient;
 pub use maelstrom_core::decide::membership::PeerView;
 pub use routing::PeerRouting;
 

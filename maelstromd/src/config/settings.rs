@@ -18,6 +18,7 @@ pub struct Settings {
     pub peer_url: Option<String>,
     #[serde(default, deserialize_with = "unless_empty")]
     pub node_id: Option<String>,
+    pub state_dir: PathBuf,
     /// MiB for containers; `None`: what the system has.
     #[serde(default)]
     pub total_memory: Option<u64>,

@@ -1,7 +1,7 @@
 //! What everything else stands on: the store with this node's name beside it, the configuration read from
 //! it, the journal, the clock. Without these there is nothing to serve.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use maelstrom_core::{
     names::NodeId,
@@ -20,7 +20,7 @@ use crate::{
     store,
 };
 
-/// What a node's name is kept under when its store is elsewhere: in the working directory.
+/// What a node's name is kept under, in the folder for that, when its store is elsewhere.
 const NAME_FILE: &str = "maelstrom";
 
 /// See the module.
@@ -52,6 +52,6 @@ fn node_id(settings: &Settings) -> Result<NodeId, IdentityError> {
     match (&settings.node_id, &settings.store) {
         (Some(name), _) => Ok(NodeId::new(name.as_str())),
         (None, StoreSetting::Sqlite(path)) => identity::node_id(path),
-        (None, StoreSetting::DynamoDb(_)) => identity::node_id(Path::new(NAME_FILE)),
+        (None, StoreSetting::DynamoDb(_)) => identity::node_id(&settings.state_dir.join(NAME_FILE)),
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     events::cron::{self, Cron, CronCounts},
     gateway::{self, Gateway, GatewaySettings},
     images::{PruneSettings, Pruner, Pulls},
-    logs::InstanceLogs,
+    logs::{ClusterLogs, InstanceLogs},
     node::{HttpChecker, LocalPermits, Node, NodeParts, NodeSettings},
     router::Router,
     store,
@@ -93,11 +93,17 @@ impl Parts {
             changes: node.changes(),
         };
 
-        let registry = registry(ground, &router, &routing, &node, &control, &peers);
+        let registry = registry(ground, &router, &routing, &node, &control, &roles, &peers);
         let (counted, paid) = (router.clone(), ground.store.clone());
         let metrics =
             Arc::new(move || gateway::encode_metrics(&counted) + &store::metrics::encode(paid.as_ref()));
-        let management = api::routes(registry, Arc::new(logs.clone()), metrics, private_stop.clone());
+        let all_logs = ClusterLogs {
+            local: Arc::new(logs.clone()),
+            node: id.clone(),
+            peers: peers.clone(),
+            clock: clock.clone(),
+        };
+        let management = api::routes(registry, Arc::new(all_logs), metrics, private_stop.clone());
         let gateway = Gateway::new(id, router, management, gateway_settings(settings));
 
         let cron = cron(ground, &roles, &gateway);
@@ -133,6 +139,7 @@ fn registry(
     routing: &Arc<Routing>,
     node: &Arc<Node>,
     control: &Arc<Control>,
+    roles: &Arc<Roles>,
     peers: &Arc<Peers>,
 ) -> Registry {
     let Ground { id, journal, configuration, clock, .. } = ground;
@@ -157,6 +164,8 @@ fn registry(
         node: node.clone(),
         control: control.clone(),
         router: router.clone(),
+        roles: roles.clone(),
+        peers: peers.clone(),
     });
     insight.register(nodes.register(maelstrom.register(Registry::new())))
 }

@@ -63,8 +63,7 @@ impl Buffer {
                 "maelstrom: {} lines left out here, they came faster than they were read",
                 state.lost
             );
-            let note =
-                Line { component: next.component.clone(), stream: LogStream::Stderr, data: data.into() };
+            let note = Line { stream: LogStream::Stderr, data: data.into(), ..next.clone() };
             state.lost = 0;
             return Poll::Ready(Some(note));
         }
@@ -95,13 +94,13 @@ fn wake(mut state: parking_lot::MutexGuard<'_, State>) {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use maelstrom_core::names::ComponentName;
+    use maelstrom_core::names::{ComponentName, NodeId};
 
     use super::*;
 
     fn line(data: impl Into<Bytes>) -> Line {
         let component = ComponentName::parse("web").unwrap();
-        Line { component, stream: LogStream::Stdout, data: data.into() }
+        Line { node: NodeId::new("n1"), component, stream: LogStream::Stdout, data: data.into() }
     }
 
     fn take(buffer: &Buffer) -> Poll<Option<String>> {

@@ -174,7 +174,8 @@ async fn read(
     while let Some(line) = lines.next().await {
         match line {
             Ok(line) => {
-                buffer.put(Line { component: component.clone(), stream: line.stream, data: line.line });
+                let node = source.node.clone();
+                buffer.put(Line { node, component: component.clone(), stream: line.stream, data: line.line });
             }
             Err(EngineError::Unavailable { .. }) => return End::Cut { at: seconds(source) },
             // Removed before it was read.
@@ -182,7 +183,8 @@ async fn read(
             // For example a log driver that can't be read back: said once per container.
             Err(error) => {
                 let data = Bytes::from(format!("maelstrom: its lines can't be read: {error}"));
-                buffer.put(Line { component, stream: LogStream::Stderr, data });
+                let node = source.node.clone();
+                buffer.put(Line { node, component, stream: LogStream::Stderr, data });
                 return End::Complete;
             }
         }

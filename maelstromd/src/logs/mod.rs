@@ -9,9 +9,11 @@
 //! memory. Past lines come container by container, as each is read; nothing is sorted.
 
 mod buffer;
+mod cluster;
 mod collect;
 mod forward;
 
+pub use cluster::ClusterLogs;
 pub use forward::forward;
 
 use std::{
@@ -41,6 +43,7 @@ const WATCHED: Duration = Duration::from_secs(2);
 /// One line of one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Line {
+    node: NodeId,
     component: ComponentName,
     stream: LogStream,
     /// Without its line end; not always UTF-8.
@@ -96,11 +99,19 @@ impl LogSource for InstanceLogs {
     fn lines(self: Arc<Self>, request: LogRequest) -> BoxStream<'static, ComponentLine> {
         let span = Span { since: Some(request.since), tail: request.tail, follow: request.follow };
         let lines = self.open(move |_, component| request.wants(component), span, WATCHED);
-        let told = |Line { component, stream, data }| ComponentLine {
-            component,
-            line: LogLine { stream, line: data },
-        };
         lines.map(told).boxed()
+    }
+}
+
+fn told(line: Line) -> ComponentLine {
+    let Line { node, component, stream, data } = line;
+    ComponentLine { node, component, line: LogLine { stream, line: data } }
+}
+
+impl From<ComponentLine> for Line {
+    fn from(line: ComponentLine) -> Self {
+        let ComponentLine { node, component, line: LogLine { stream, line: data } } = line;
+        Self { node, component, stream, data }
     }
 }
 

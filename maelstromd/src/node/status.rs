@@ -181,6 +181,7 @@ fn info(instance: &Arc<Instance>, pool: Option<&PoolReading>) -> ComponentInfo {
         last_request_time: reading.and_then(|r| r.last_request).map_or(0, WallTime::as_millis),
         total_requests: reading.map_or(0, |r| signed(r.total_requests)),
         activity: reading.map(|r| r.activity.clone()).unwrap_or_default(),
+        node_id: None,
         instance_id: id.map(|id| id.to_string()),
         address: instance.address().map(|address| address.to_string()),
         standby: standby.then_some(true),

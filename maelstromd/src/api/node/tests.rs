@@ -14,7 +14,7 @@ use super::*;
 use crate::{
     api::{Insight, MaelstromService},
     clock::SystemClock,
-    cluster::{PeersParts, PeersSettings},
+    cluster::{PeersParts, PeersSettings, Roles, RolesSettings},
     journal::Journal,
     node::{Checker, Images, LocalPermits, NodeParts, NodeSettings, Occasion},
     router::Router,
@@ -102,6 +102,14 @@ impl World {
             node: node.clone(),
             control: control.clone(),
             router: router.clone(),
+            roles: Roles::new(
+                Arc::new(MemoryStore::exclusive()),
+                Arc::new(Journal::new(id.clone())),
+                Arc::new(SystemClock),
+                RolesSettings::new(id.clone(), "1".into(), "http://10.0.0.1:8374".into()),
+                Vec::new(),
+            ),
+            peers: peers.clone(),
         });
         let service = Arc::new(NodeService {
             id,

@@ -42,7 +42,7 @@ type Sender = SendRequest<Full<Bytes>>;
 
 /// The client of one peer. Dropping it closes its connections.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(in crate::cluster) struct PeerClient {
     base: Base,
     idle: Mutex<Vec<Sender>>,
     /// Where the last connection led.
@@ -60,11 +60,11 @@ struct Base {
     path: String,
 }
 
-// === impl Client ===
+// === impl PeerClient ===
 
-impl Client {
+impl PeerClient {
     /// Opens nothing yet. A URL that makes no sense fails with the first call.
-    pub(super) fn new(url: &str) -> Self {
+    pub(in crate::cluster) fn new(url: &str) -> Self {
         let base = Base::parse(url);
         let address = base.host.parse().ok().map(|ip| SocketAddr::new(ip, base.port));
         Self {
@@ -201,7 +201,7 @@ impl Client {
     }
 }
 
-impl Transport for Client {
+impl Transport for PeerClient {
     fn call(&self, body: Bytes) -> BoxFuture<'_, Result<Bytes, TransportError>> {
         Box::pin(self.exchange(body))
     }
@@ -257,7 +257,7 @@ mod tests {
         ] {
             let base = Base { host: host.into(), port, path: path.into() };
             assert_eq!(Base::parse(url), base);
-            let client = Client::new(url);
+            let client = PeerClient::new(url);
             assert!(client.leads_to(url));
             assert_eq!(client.socket_address().is_some(), host.parse::<std::net::IpAddr>().is_ok());
         }

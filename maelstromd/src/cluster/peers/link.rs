@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Peers, client::Client, routing::Routed};
+use super::{Peers, client::PeerClient, routing::Routed};
 
 /// Between peers an answer takes a millisecond; beyond this the peer is not there.
 const STATUS_LIMIT: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ pub(super) struct Link {
     /// The last announcement of this node's status that the peer has got.
     pub(super) told: watch::Sender<u64>,
     pub(super) routed: Mutex<Routed>,
-    client: Mutex<Arc<rpc::Client<Client>>>,
+    client: Mutex<Arc<rpc::Client<PeerClient>>>,
 }
 
 // === impl Link ===
@@ -47,7 +47,7 @@ impl Link {
             end,
             told: watch::Sender::new(0),
             routed: Mutex::default(),
-            client: Mutex::new(Arc::new(rpc::Client::new(Client::new(url)))),
+            client: Mutex::new(Arc::new(rpc::Client::new(PeerClient::new(url)))),
         })
     }
 
@@ -55,11 +55,11 @@ impl Link {
     pub(super) fn lead_to(&self, url: &str) {
         let mut client = self.client.lock();
         if !client.transport().leads_to(url) {
-            *client = Arc::new(rpc::Client::new(Client::new(url)));
+            *client = Arc::new(rpc::Client::new(PeerClient::new(url)));
         }
     }
 
-    pub(super) fn client(&self) -> Arc<rpc::Client<Client>> {
+    pub(super) fn client(&self) -> Arc<rpc::Client<PeerClient>> {
         self.client.lock().clone()
     }
 
