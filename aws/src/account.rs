@@ -23,6 +23,9 @@ const ATTEMPTS: u32 = 6;
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LAST_BACKOFF: Duration = Duration::from_secs(1);
 
+/// Other places to reach AWS at, where they are set.
+const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"];
+
 /// Where and as whom AWS is used.
 #[derive(Clone, Debug)]
 pub struct Account {
@@ -36,6 +39,11 @@ impl Account {
     /// From the environment, as every AWS tool has it. Credentials are looked for with the first request;
     /// on EC2 region and credentials come from the instance itself.
     pub async fn from_environment() -> StoreResult<Self> {
+        for name in ENDPOINTS {
+            if let Ok(url) = std::env::var(name) {
+                check_endpoint(name, &url)?;
+            }
+        }
         let loaded = tokio::time::timeout(LOOKUP_LIMIT, aws_config::defaults(behavior()).load()).await;
         Self::with(loaded.map_err(|_| StoreError::Unavailable {
             reason: format!(
@@ -77,7 +85,29 @@ impl Account {
     }
 }
 
+/// The SDK panics at an empty one, and takes one without a scheme for a problem of its own.
+fn check_endpoint(name: &str, url: &str) -> StoreResult<()> {
+    if ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme) && url.len() > scheme.len()) {
+        return Ok(());
+    }
+    Err(StoreError::Broken { reason: format!("{name} is '{url}', which is no URL; correct or unset it") })
+}
+
 /// Pinned, so that an update of the SDK changes no defaults behind our back.
 pub(crate) fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_that_is_no_url_is_told_by_its_variable() {
+        for url in ["", "127.0.0.1:8000", "htp://x", "http://"] {
+            let error = check_endpoint("AWS_ENDPOINT_URL", url).unwrap_err().to_string();
+            assert!(error.contains("AWS_ENDPOINT_URL is '"), "{error}");
+        }
+        check_endpoint("AWS_ENDPOINT_URL", "http://127.0.0.1:8000").unwrap();
+    }
 }

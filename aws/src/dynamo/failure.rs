@@ -5,12 +5,13 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::{
     config::{
         ConfigBag, Intercept, RuntimeComponents, http::HttpResponse,
         interceptors::BeforeTransmitInterceptorContextRef,
     },
-    error::{BoxError, DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{BoxError, ProvideErrorMetadata, SdkError},
 };
 use maelstrom_core::ports::store::StoreError;
 
@@ -105,16 +106,23 @@ impl Place {
                     innermost(error)
                 ))
             }
-            SdkError::DispatchFailure(_) => unavailable(format!(
+            SdkError::DispatchFailure(_) if is_about_credentials(error) => unavailable(format!(
                 "no AWS credentials can be had: {}; give the instance a role, or set AWS_ACCESS_KEY_ID and \
                  AWS_SECRET_ACCESS_KEY or AWS_PROFILE",
                 innermost(error)
             )),
-            _ => unavailable(format!(
-                "what answers at {} is not DynamoDB, or failed to answer {action} on table '{}': {}",
+            SdkError::ServiceError(answered) => unavailable(format!(
+                "what answers at {} is not DynamoDB, or is ill: {action} on table '{}' ended with HTTP status {}; \
+                 look at AWS_ENDPOINT_URL_DYNAMODB and proxies between",
                 self.endpoint(),
                 self.table,
-                DisplayErrorContext(error)
+                answered.raw().status().as_u16()
+            )),
+            _ => unavailable(format!(
+                "{action} on table '{}' could not be asked of DynamoDB at {}: {}",
+                self.table,
+                self.endpoint(),
+                innermost(error)
             )),
         }
     }
@@ -155,6 +163,17 @@ impl Place {
         }
         self.unavailable(format_args!("failed to do {action}: {message} ({code})"))
     }
+}
+
+fn is_about_credentials(error: &(dyn Error + 'static)) -> bool {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if error.is::<CredentialsError>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// The first cause: what wraps it only says that something was wrong.

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use aws_config::{Region, SdkConfig};
+use aws_config::{Region, SdkConfig, profile::ProfileFileCredentialsProvider};
+use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 use maelstrom_core::{
     names::NodeId,
     ports::store::{Op, Store as _, StoreError, StoreResult},
@@ -78,7 +79,7 @@ async fn an_endpoint_that_is_something_else() {
         }
     });
     let error = open(&account_at(&endpoint)).await;
-    says(&error, &["what answers at", &endpoint, "is not DynamoDB"]);
+    says(&error, &["what answers at", &endpoint, "is not DynamoDB", "HTTP status 200"]);
 }
 
 #[tokio::test]
@@ -94,6 +95,9 @@ async fn no_credentials() {
         .behavior_version(account::behavior())
         .region(Region::new("eu-central-1"))
         .endpoint_url("http://127.0.0.1:1")
+        .credentials_provider(SharedCredentialsProvider::new(
+            ProfileFileCredentialsProvider::builder().profile_name("nobody").build(),
+        ))
         .build();
     let error = open(&Account::with(config).unwrap()).await;
     says(&error, &["not available", "no AWS credentials", "AWS_ACCESS_KEY_ID"]);
