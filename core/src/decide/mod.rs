@@ -13,6 +13,7 @@ pub mod placement;
 pub mod poller;
 pub mod pool;
 pub mod route;
+pub mod scheduler;
 
 /// An answer together with why: printed by `maelctl explain` and kept in the journal.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -10,11 +10,16 @@
 //! may be displaced: of components that have more than their minimum and more than one. What was
 //! displaced has no such claim, so deciding again changes nothing.
 //!
-//! A draining node gets nothing new and keeps only what no other node can take.
+//! A draining node gets nothing new and keeps only what no other node can take. What else may be known of
+//! a node (it takes nothing at the moment, it can't run this component) comes as [`Notes`].
 
 mod fit;
 
-use std::{collections::BTreeMap, fmt, num::NonZeroU32};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    num::NonZeroU32,
+};
 
 use crate::names::{ComponentName, NodeId};
 use fit::Fit;
@@ -36,6 +41,19 @@ pub struct NodeView {
     pub draining: bool,
     /// Load average over a minute, per CPU.
     pub load: f64,
+}
+
+/// What is known of a node beyond what it has and runs. By default nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// It takes nothing new; what it has stays and counts.
+    pub closed: bool,
+    /// Of what is too many in the cluster it gives up its own first.
+    pub leaving: bool,
+    /// Components of which it takes no instance more.
+    pub barred: BTreeSet<ComponentName>,
+    /// Instances of its targets that don't serve: of what is too many they go before those that do.
+    pub unserving: BTreeMap<ComponentName, u32>,
 }
 
 /// How many instances of a component are to run.
@@ -96,9 +114,14 @@ pub enum Obstacle {
 
 /// Decides anew for all components at once. Targets of components that aren't wanted go to zero.
 pub fn place(nodes: &[NodeView], wanted: &[Wanted]) -> Placement {
+    place_noted(nodes, &BTreeMap::new(), wanted)
+}
+
+/// [`place`] with what else is known of some of the nodes.
+pub fn place_noted(nodes: &[NodeView], notes: &BTreeMap<NodeId, Notes>, wanted: &[Wanted]) -> Placement {
     let mut wanted: Vec<&Wanted> = wanted.iter().collect();
     wanted.sort_by(|a, b| a.component.cmp(&b.component));
-    let mut fit = Fit::new(nodes, &wanted);
+    let mut fit = Fit::new(nodes, notes, &wanted);
     fit.trim();
     fit.add_needed();
     loop {

@@ -1,9 +1,9 @@
 //! The working state of one placement: what each node would run, and what it has left.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeMap};
 
-use super::{Change, NodeView, Obstacle, Unplaceable, Wanted};
-use crate::names::ComponentName;
+use super::{Change, NodeView, Notes, Obstacle, Unplaceable, Wanted};
+use crate::names::{ComponentName, NodeId};
 
 /// Counts are by index: of the node, then of the wanted component.
 pub(super) struct Fit<'a> {
@@ -15,6 +15,7 @@ pub(super) struct Fit<'a> {
 
 struct Room<'a> {
     view: &'a NodeView,
+    notes: Option<&'a Notes>,
     counts: Vec<u32>,
     /// Counts and standby instances in the beginning.
     targets: Vec<u32>,
@@ -32,8 +33,13 @@ struct Way {
 // === impl Fit: the beginning ===
 
 impl<'a> Fit<'a> {
-    pub(super) fn new(nodes: &'a [NodeView], wanted: &'a [&'a Wanted]) -> Self {
-        let mut rooms: Vec<Room<'a>> = nodes.iter().map(|view| Room::new(view, wanted)).collect();
+    pub(super) fn new(
+        nodes: &'a [NodeView],
+        notes: &'a BTreeMap<NodeId, Notes>,
+        wanted: &'a [&'a Wanted],
+    ) -> Self {
+        let room = |view: &'a NodeView| Room::new(view, notes.get(&view.id), wanted);
+        let mut rooms: Vec<Room<'a>> = nodes.iter().map(room).collect();
         rooms.sort_by(|a, b| a.view.id.cmp(&b.view.id));
         let mut fit = Self { nodes: rooms, wanted, totals: vec![0; wanted.len()] };
         for component in 0..wanted.len() {
@@ -42,8 +48,14 @@ impl<'a> Fit<'a> {
         fit
     }
 
+    /// Nodes whose instances count.
     fn placeable(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.nodes.len()).filter(|node| !self.nodes[*node].view.draining)
+    }
+
+    /// Of these, the ones that take something new.
+    fn open(&self) -> impl Iterator<Item = usize> + '_ {
+        self.placeable().filter(|node| !self.nodes[*node].notes.is_some_and(|notes| notes.closed))
     }
 
     /// Takes away what is over a component's count or a node's limits.
@@ -99,11 +111,14 @@ impl<'a> Fit<'a> {
         self.totals[component].saturating_sub(self.wanted[component].min_instances.max(1))
     }
 
-    /// The node with the most instances of the component; of these the fullest, then the last by id.
+    /// The node that leaves or where the component doesn't serve; else the one with the most instances of
+    /// it; of these the fullest, then the last by id.
     fn fullest_of(&self, component: usize) -> Option<usize> {
         self.placeable().filter(|node| self.nodes[*node].counts[component] > 0).max_by_key(|node| {
             let room = &self.nodes[*node];
-            (room.counts[component], room.used_permille(), *node)
+            let leaving = room.notes.is_some_and(|notes| notes.leaving);
+            let unserving = room.has_unserving(component, self.wanted[component]);
+            (leaving, unserving, room.counts[component], room.used_permille(), *node)
         })
     }
 }
@@ -139,7 +154,7 @@ impl Fit<'_> {
     }
 
     fn add_free(&mut self, component: usize) -> bool {
-        let ways = self.placeable().filter(|node| self.fits(*node, component));
+        let ways = self.open().filter(|node| self.fits(*node, component));
         let ways = ways.map(|node| Way { node, displaced: Vec::new() });
         let best = ways.min_by(|a, b| self.compare(a, b, component));
         best.is_some_and(|way| self.go(&way, component))
@@ -149,7 +164,7 @@ impl Fit<'_> {
         if self.add_free(component) {
             return true;
         }
-        let ways = self.placeable().filter_map(|node| self.displacing(node, component));
+        let ways = self.open().filter_map(|node| self.displacing(node, component));
         let best = ways.min_by(|a, b| self.compare(a, b, component));
         best.is_some_and(|way| self.go(&way, component))
     }
@@ -306,7 +321,7 @@ impl Fit<'_> {
     fn missing(&self, component: usize) -> Option<Unplaceable> {
         let wanted = self.wanted[component];
         let missing = wanted.count.checked_sub(self.totals[component]).filter(|missing| *missing > 0)?;
-        let rooms = || self.placeable().map(|node| &self.nodes[node]);
+        let rooms = || self.open().map(|node| &self.nodes[node]);
         let largest_mib = rooms().map(|room| room.view.total_memory_mib).max();
         let obstacle = match largest_mib {
             None => Obstacle::NoNode,
@@ -329,7 +344,7 @@ impl Fit<'_> {
 // === impl Room ===
 
 impl<'a> Room<'a> {
-    fn new(view: &'a NodeView, wanted: &[&Wanted]) -> Self {
+    fn new(view: &'a NodeView, notes: Option<&'a Notes>, wanted: &[&Wanted]) -> Self {
         let of = |counts: &std::collections::BTreeMap<ComponentName, u32>| -> Vec<u32> {
             wanted.iter().map(|w| counts.get(&w.component).copied().unwrap_or(0)).collect()
         };
@@ -341,6 +356,7 @@ impl<'a> Room<'a> {
         let reasons = vec![Vec::new(); wanted.len()];
         Self {
             view,
+            notes,
             counts: targets.clone(),
             targets,
             standby,
@@ -350,7 +366,15 @@ impl<'a> Room<'a> {
     }
 
     fn allows(&self, component: usize, wanted: &Wanted) -> bool {
-        wanted.max_per_node.is_none_or(|limit| self.counts[component] < limit.get())
+        let barred = self.notes.is_some_and(|notes| notes.barred.contains(&wanted.component));
+        !barred && wanted.max_per_node.is_none_or(|limit| self.counts[component] < limit.get())
+    }
+
+    /// Some of its instances don't serve, and were not taken away yet.
+    fn has_unserving(&self, component: usize, wanted: &Wanted) -> bool {
+        let notes = self.notes.and_then(|notes| notes.unserving.get(&wanted.component));
+        let taken = self.targets[component].saturating_sub(self.counts[component]);
+        notes.is_some_and(|unserving| *unserving > taken)
     }
 
     /// Paused instances that are left when `count` run: what comes beyond the targets resumes one.
