@@ -4,14 +4,14 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench fmt localstack localstack-down
+.PHONY: help setup build demo cluster cluster-down test lint bench fmt localstack localstack-down
 
 # A shell that never read rustup's profile still finds it.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 # The scripts look for the programs here, wherever else cargo was told to build.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 # Given to make, read by what it runs.
-export KEEP PART ROUNDS CONNECTIONS RATES WORKERS MAELSTROMD
+export KEEP HOSTS PART ROUNDS CONNECTIONS RATES WORKERS MAELSTROMD
 say = @printf '\n=== %s\n' '$(1)'
 scripts := tests/setup/docker tests/setup/packages tests/setup/apt.sh tests/demo/run .ci/run \
   localstack/run localstack/fetch.sh localstack/processes.sh localstack/tests/run \
@@ -37,6 +37,17 @@ demo: setup ## a project on this machine: cold start, calls, cron (KEEP=1 leaves
 	@cargo build --locked --profile fast --package maelstromd --package maelctl --package maelstrom-tests \
 	  --bin maelstromd --bin maelctl --bin app-image
 	@tests/demo/run
+
+cluster: setup ## several hosts with engines of their own on this one, to look at and to break (HOSTS=3)
+	@tests/setup/packages demo cluster
+	$(call say,Building; the first time takes some minutes)
+	@cargo build --locked --profile fast --package maelstromd --package maelctl --package maelstrom-tests \
+	  --bin maelstromd --bin maelctl --bin cluster
+	@localstack/run up dynamodb
+	@eval "$$(localstack/run env | grep AWS_ENDPOINT_URL_DYNAMODB=)"; exec target/fast/cluster up
+
+cluster-down: ## removes what make cluster started
+	@target/fast/cluster down
 
 # Everything in one build: the programs end up in target/debug, where the suites find them
 # beside their own binaries, with dependencies compiled once for all.

@@ -25,7 +25,7 @@ fn links(cluster: &Cluster) -> Vec<(usize, usize)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hosts_are_cut_off_frozen_killed_and_brought_back_and_leave_nothing() -> Result<()> {
     let ahead = Clocks { up_seconds: 5_000, wall_seconds: 90 };
-    let mut cluster = Cluster::plan(3).clocks(1, ahead).start().await?;
+    let mut cluster = Cluster::plan(3).apart().clocks(1, ahead).start().await?;
     let name = cluster.name().to_owned();
     ensure!(links(&cluster).len() == 6);
 
@@ -74,7 +74,7 @@ async fn hosts_are_cut_off_frozen_killed_and_brought_back_and_leave_nothing() ->
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_machine_has_clocks_of_its_own() -> Result<()> {
     let ahead = Clocks { up_seconds: 5_000, wall_seconds: 90 };
-    let cluster = Cluster::plan(2).clocks(1, ahead).start().await?;
+    let cluster = Cluster::plan(2).apart().clocks(1, ahead).start().await?;
     let up = |host: usize| -> Result<f64> {
         let text = cluster[host].machine()?.run(&["cat", "/proc/uptime"])?;
         Ok(text.split(' ').next().unwrap_or_default().parse()?)

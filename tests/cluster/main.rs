@@ -1,6 +1,19 @@
 //! Several nodes on one store: real daemons, engines and networks, broken on purpose.
 //!
 //! Where a new test belongs:
+//! * `traffic` – requests that arrive at one node and are served on another
+//! * `limits` – limits that hold over all nodes
+//! * `deploys` – versions and start orders over all nodes
+//! * `members` – nodes that come, leave, die, freeze
+//! * `partitions` – nodes that can't reach each other, or not the store
+//! * `store` – the store is away for all
 //! * `harness` – the hosts themselves: a fault that does not happen proves nothing
 
+mod deploys;
 mod harness;
+mod limits;
+mod members;
+mod partitions;
+mod store;
+mod support;
+mod traffic;

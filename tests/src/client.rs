@@ -62,6 +62,11 @@ impl Client {
         self.send(Method::POST, path, &[], body.into()).await
     }
 
+    /// Names the component itself, as services do at the private gateway.
+    pub async fn component(&self, name: &str, path: &str) -> Result<Answer> {
+        self.send(Method::GET, path, &[("maelstrom-component", name)], Bytes::new()).await
+    }
+
     pub async fn send(
         &self,
         method: Method,

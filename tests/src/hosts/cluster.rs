@@ -4,23 +4,32 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
     ops::{Index, IndexMut},
+    path::Path,
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
+use maelstrom_core::wire;
 
 use super::{
     host::{Host, PRIVATE_PORT, Part},
     machine::Clocks,
     network::{Cut, Network},
     relay::{Conduct, Relay},
+    store::Store,
     sweep::{self, Claim},
 };
-use crate::{client::Client, daemon::report};
+use crate::{
+    client::Client,
+    daemon::report,
+    wait::{self, LONG},
+};
 
 /// MiB for containers on each host, unless told otherwise.
 const MEMORY: u64 = 1_024;
+/// Set by a plan: there is no common one.
+const STORE: &str = "MAEL_STORE";
 /// What sends connections between peers through a relay stands in it.
 const DELAY_CHAIN: &str = "MAEL-DELAY";
 
@@ -41,6 +50,8 @@ pub struct Cluster {
     store_relays: Vec<Relay>,
     peer_relays: BTreeMap<usize, Relay>,
     network: Network,
+    /// `None`: each node has a store of its own.
+    store: Option<Store>,
     claim: Claim,
     plan: Plan,
     /// The hosts' cuts that are in force.
@@ -82,6 +93,11 @@ impl Plan {
         self
     }
 
+    /// Nodes that have nothing to do with each other: each has a store of its own.
+    pub fn apart(self) -> Self {
+        self.set(STORE, "sqlite:store.db")
+    }
+
     /// Starts all hosts and waits until all daemons answer.
     pub async fn start(self) -> Result<Cluster> {
         let mut cluster = Cluster::prepare(self)?;
@@ -111,11 +127,17 @@ impl Cluster {
         let turn = sweep::turn()?;
         let claim = Claim::new(&turn)?;
         let network = Network::create(claim.name())?;
+        drop(turn);
+        let store = match plan.environment.contains_key(STORE) {
+            true => None,
+            false => Some(Store::create(claim.name())?),
+        };
         Ok(Self {
             hosts: Vec::new(),
             store_relays: Vec::new(),
             peer_relays: BTreeMap::new(),
             network,
+            store,
             claim,
             plan,
             cuts: BTreeMap::new(),
@@ -128,7 +150,14 @@ impl Cluster {
         let node = format!("node-{}", index + 1);
         let folder = self.claim.folder().join(&node);
         let mut host = Host::new(node, self.claim.name(), self.network.address_of(index), folder)?;
-        host.set("MAEL_TOTAL_MEMORY", &MEMORY.to_string()).set("MAEL_STORE", "sqlite:store.db");
+        host.set("MAEL_TOTAL_MEMORY", &MEMORY.to_string());
+        if let Some(store) = &self.store {
+            let relay = Relay::start(self.network.address(), store.endpoint()).await?;
+            for (name, value) in store.environment(relay.address()) {
+                host.set(name, &value);
+            }
+            self.store_relays.push(relay);
+        }
         let variables = self.plan.of_host.get(&index).into_iter().flatten();
         for (name, value) in self.plan.environment.iter().chain(variables) {
             host.set(name, value);
@@ -288,6 +317,65 @@ impl Cluster {
         Ok(())
     }
 
+    /// Waits until each running node knows all that run, reaches them, and roles have owners.
+    pub async fn settle(&mut self) -> Result<()> {
+        let running: Vec<usize> =
+            (0..self.hosts.len()).filter(|index| self.hosts[*index].is_running()).collect();
+        let all: BTreeSet<&str> = running.iter().map(|index| self.hosts[*index].node()).collect();
+        wait::until("all nodes to know each other", LONG, || async {
+            for &index in &running {
+                let known = self.hosts[index].api().call(wire::ListNodeStatus, &Default::default()).await?;
+                let nodes: BTreeSet<&str> = known.nodes.iter().map(|node| node.node_id.as_str()).collect();
+                ensure!(nodes == all, "{} knows {nodes:?}", self.hosts[index].node());
+            }
+            self.owner("placement").await.map(Some)
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// The host whose node says that it acts in a role.
+    pub async fn owner(&self, role: &str) -> Result<usize> {
+        let mut owners = Vec::new();
+        for (index, host) in self.hosts.iter().enumerate() {
+            let asked = tokio::time::timeout(Duration::from_secs(1), host.api().status()).await;
+            if let Ok(Ok(status)) = asked {
+                owners.extend(status.roles.iter().any(|held| held.role == role).then_some(index));
+            }
+        }
+        ensure!(owners.len() == 1, "hosts {owners:?} own '{role}'");
+        Ok(owners[0])
+    }
+
+    /// How many instances of a component serve on each host that answers.
+    pub async fn active(&self, component: &str) -> Vec<usize> {
+        let of = async |host: &Host| {
+            let asked = tokio::time::timeout(Duration::from_secs(1), host.api().instances(component)).await;
+            let all = asked.unwrap_or(Ok(Vec::new())).unwrap_or_default();
+            all.iter().filter(|i| i["status"] == "active" && i["standby"] != true).count()
+        };
+        futures_util::future::join_all(self.hosts.iter().map(of)).await
+    }
+
+    /// Waits until so many instances of a component serve on all hosts together; tells how many on each.
+    pub async fn wait_active(&self, component: &str, count: usize) -> Result<Vec<usize>> {
+        wait::until(&format!("{count} instances of {component}"), LONG, || async {
+            let active = self.active(component).await;
+            ensure!(active.iter().sum::<usize>() == count, "there are {active:?}");
+            Ok(Some(active))
+        })
+        .await
+    }
+
+    /// Keeps the whole logs of all daemons where they outlive the cluster, and says where.
+    pub fn keep_logs(&self) {
+        let to = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/cluster-logs").join(self.name());
+        let kept = std::fs::create_dir_all(&to).and_then(|()| {
+            self.hosts.iter().try_for_each(|host| std::fs::write(to.join(host.node()), host.whole_log()))
+        });
+        report(&format!("{}all logs: {} ({kept:?})", self.logs(), to.display()));
+    }
+
     /// The last words of all daemons.
     pub fn logs(&self) -> String {
         let of_host = |host: &Host| format!("--- log of {} ---\n{}\n", host.node(), host.log());
@@ -312,7 +400,7 @@ impl IndexMut<usize> for Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            report(&self.logs());
+            self.keep_logs();
         }
     }
 }

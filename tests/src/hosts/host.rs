@@ -226,16 +226,9 @@ impl Host {
         Ok(found.into_iter().map(id_and_state).collect())
     }
 
-    /// What all containers of the engine wrote that are not removed: container id and text.
-    pub fn container_logs(&self) -> BTreeMap<String, String> {
-        let folder = self.folder.join("engine/data/containers");
-        let ids = fs::read_dir(&folder).into_iter().flatten().flatten();
-        ids.filter_map(|entry| {
-            let id = entry.file_name().to_str()?.to_owned();
-            let text = fs::read_to_string(entry.path().join(format!("{id}-json.log"))).ok()?;
-            Some((id, text))
-        })
-        .collect()
+    /// Where the engine keeps what containers write.
+    pub(super) fn container_folder(&self) -> PathBuf {
+        self.folder.join("engine/data/containers")
     }
 
     // === The daemon ===

@@ -9,6 +9,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{BufRead as _, BufReader},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -91,6 +92,8 @@ impl Machine {
             read -r _ || true
         "#;
         let mut command = Command::new("unshare");
+        // A terminal's Ctrl-C is for who holds the machines.
+        command.process_group(0);
         command.args(["--net", "--pid", "--mount", "--uts", "--ipc", "--fork", "--mount-proc"]);
         command.arg("--kill-child=KILL");
         if clocks.up_seconds != 0 {
@@ -132,6 +135,7 @@ impl Machine {
     /// A command that will run on the machine, in a folder.
     pub fn command(&self, folder: &Path, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("nsenter");
+        command.process_group(0);
         command.args(["--target", &self.first().to_string(), "--net", "--pid", "--mount", "--uts", "--ipc"]);
         if self.clocks.up_seconds != 0 {
             command.arg("--time");

@@ -16,7 +16,9 @@ mod host;
 mod machine;
 mod network;
 mod relay;
+mod store;
 mod sweep;
+pub mod witness;
 
 pub use self::{
     cluster::{Cluster, Plan, Severed},
