@@ -129,6 +129,16 @@ impl Lease {
         now: Moment,
     ) -> Vec<Bid> {
         self.watches.observe(owners(roles), heartbeats, asked, now);
+        self.bid_for(wanted, roles, true, now)
+    }
+
+    /// What to bid for where only `roles` were read: nobody is called dead by heartbeats from before that,
+    /// since its owner may have come back in between.
+    pub fn bids_for_vacant(&mut self, wanted: &[Role], roles: &[RoleRecord], now: Moment) -> Vec<Bid> {
+        self.bid_for(wanted, roles, false, now)
+    }
+
+    fn bid_for(&mut self, wanted: &[Role], roles: &[RoleRecord], steal: bool, now: Moment) -> Vec<Bid> {
         self.held.retain(|role, held| {
             let record = roles.iter().find(|record| record.role == *role);
             record.is_some_and(|record| record.version == held.version)
@@ -139,21 +149,23 @@ impl Lease {
         let mut bids = Vec::new();
         for role in wanted {
             let record = roles.iter().find(|record| record.role == *role);
-            if self.may_take(role, record) {
+            if self.may_take(role, record, steal) {
                 bids.push(self.bid(role, record));
             }
         }
         bids
     }
 
-    fn may_take(&self, role: &Role, record: Option<&RoleRecord>) -> bool {
+    fn may_take(&self, role: &Role, record: Option<&RoleRecord>, steal: bool) -> bool {
         if self.held.get(role).is_some_and(|held| held.epoch == self.holder.epoch()) {
             return false;
         }
         let Some(record) = record else { return true };
         let Some(owner) = &record.owner else { return true };
         // What is this node's own was lost to a lapse, or is left from an earlier run of its daemon.
-        self.tenure == Tenure::Sole || *owner == self.node || self.watches.is_dead(owner, &record.incarnation)
+        self.tenure == Tenure::Sole
+            || *owner == self.node
+            || steal && self.watches.is_dead(owner, &record.incarnation)
     }
 
     fn bid(&self, role: &Role, record: Option<&RoleRecord>) -> Bid {
@@ -181,7 +193,17 @@ impl Lease {
     pub fn give_back(&mut self) -> Vec<Bid> {
         let mut held: Vec<(Role, Held)> = self.held.drain().collect();
         held.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let back = held.into_iter().map(|(role, held)| Bid {
+        held.into_iter().map(|(role, held)| self.vacate(role, held)).collect()
+    }
+
+    /// The same for one role. `None`: it isn't held.
+    pub fn give_back_one(&mut self, role: &Role) -> Option<Bid> {
+        let held = self.held.remove(role)?;
+        Some(self.vacate(role.clone(), held))
+    }
+
+    fn vacate(&self, role: Role, held: Held) -> Bid {
+        Bid {
             record: RoleRecord {
                 role,
                 owner: None,
@@ -191,8 +213,7 @@ impl Lease {
             },
             seen: held.version,
             epoch: held.epoch,
-        });
-        back.collect()
+        }
     }
 }
 

@@ -9,5 +9,6 @@ mod twin;
 
 pub use configuration::{ConfigurationCache, Snapshot, Source, UpdateError};
 pub use peers::{PeerError, PeerRouting, PeerView, Peers, PeersParts, PeersSettings};
-pub use roles::{Reading, Roles, RolesSettings};
+
+pub use roles::{Reading, Roles, RolesSettings, Wanted};
 pub use twin::{Twin, refuse_twin};

@@ -8,6 +8,8 @@
 //! A node that leaves gives its roles back first and beats on while it drains: it is alive, and others may
 //! still send it what they have to. Its heartbeat goes last, by [`Roles::leave`].
 
+mod wants;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -18,7 +20,7 @@ use std::{
 };
 
 use maelstrom_core::{
-    decide::lease::{Lease, LeaseSettings, Tenure, Term},
+    decide::lease::{Bid, Lease, LeaseSettings, Tenure, Term},
     journal::Kind,
     names::{NodeId, Role},
     ports::{
@@ -28,9 +30,11 @@ use maelstrom_core::{
     time::Moment,
 };
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use self::wants::Wanted;
+use self::wants::Wants;
 use crate::journal::{Entry, Journal};
 
 /// What a node tells of itself, and how patient nodes are with each other.
@@ -55,10 +59,15 @@ pub struct Roles {
     journal: Arc<Journal>,
     clock: Arc<dyn Clock>,
     settings: RolesSettings,
-    wanted: Mutex<Vec<Role>>,
+    wanted: Mutex<Wants>,
     lease: Mutex<Lease>,
+    /// Written with the next look, which [`Self::wake`] makes come at once.
+    returned: Mutex<Vec<Bid>>,
+    wake: Notify,
     /// One reading with its bids at a time, so that nothing is won once roles were given back.
     bidding: tokio::sync::Mutex<()>,
+    /// When heartbeats are to be read again.
+    heartbeats_due: Mutex<Moment>,
     /// Set once: roles are given back and not taken any more.
     leaving: AtomicBool,
     reading: watch::Sender<Arc<Reading>>,
@@ -74,6 +83,14 @@ pub struct Reading {
     pub roles: Vec<RoleRecord>,
     /// When the heartbeats were asked for.
     pub asked: Moment,
+}
+
+/// How old a reading's heartbeats are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WhoLives {
+    /// Read after the roles.
+    AsOfNow,
+    AsOfBefore,
 }
 
 // === impl RolesSettings ===
@@ -114,9 +131,12 @@ impl Roles {
             journal,
             clock,
             settings,
-            wanted: Mutex::new(wanted),
+            wanted: Mutex::new(Wants::new(wanted)),
             lease,
+            returned: Mutex::default(),
+            wake: Notify::new(),
             bidding: tokio::sync::Mutex::default(),
+            heartbeats_due: Mutex::default(),
             leaving: AtomicBool::new(false),
             reading: watch::Sender::default(),
             told: watch::Sender::new(BTreeMap::new()),
@@ -156,9 +176,28 @@ impl Roles {
         self.told.subscribe()
     }
 
-    /// Bids for these roles from now on.
-    pub fn want(&self, wanted: Vec<Role>) {
-        *self.wanted.lock() = wanted;
+    /// Bids for this role, too, until what is returned is dropped; then it is given back at once. Several
+    /// may want one role: it is kept for the last of them.
+    pub fn want_one(self: &Arc<Self>, role: Role) -> Wanted {
+        if self.wanted.lock().add(&role) {
+            self.wake.notify_one();
+        }
+        Wanted::new(self.clone(), role)
+    }
+
+    fn want_no_more(&self, role: &Role) {
+        let mut wanted = self.wanted.lock();
+        if !wanted.remove(role) {
+            return;
+        }
+        // Under the lock of what is wanted, so that who wants it again bids for it anew.
+        let back = self.lease.lock().give_back_one(role);
+        drop(wanted);
+        if let Some(back) = back {
+            self.returned.lock().push(back);
+            self.tell("given back");
+            self.wake.notify_one();
+        }
     }
 
     /// Bids at once instead of with the first look of [`Self::run`]: on one node all roles are owned when
@@ -174,8 +213,9 @@ impl Roles {
 
     /// Beats and bids until `token` fires. Roles are kept then: [`Self::give_back`] ends them.
     pub async fn run(self: Arc<Self>, token: CancellationToken) {
-        let beats = self.every(self.settings.beat_every, || self.beat());
-        let looks = self.every(self.settings.look_every, || self.look());
+        let never = Notify::new();
+        let beats = self.every(self.settings.beat_every, &never, || self.beat());
+        let looks = self.every(self.settings.look_every, &self.wake, || self.look());
         tokio::select! {
             () = token.cancelled() => {}
             () = beats => {}
@@ -183,8 +223,13 @@ impl Roles {
         }
     }
 
-    /// Does `work` again and again; a failure is logged when it begins and when it ends.
-    async fn every<F: Future<Output = StoreResult<()>>>(&self, period: Duration, work: impl Fn() -> F) {
+    /// Does `work` again and again, sooner when woken; a failure is logged when it begins and when it ends.
+    async fn every<F: Future<Output = StoreResult<()>>>(
+        &self,
+        period: Duration,
+        wake: &Notify,
+        work: impl Fn() -> F,
+    ) {
         let mut failing = false;
         loop {
             let next = self.clock.now() + period;
@@ -196,7 +241,11 @@ impl Roles {
                 _ => {}
             }
             failing = done.is_err();
-            self.clock.sleep_until(next).await;
+            tokio::select! {
+                () = self.clock.sleep_until(next) => {}
+                // A store that fails is not asked more often.
+                () = wake.notified(), if !failing => {}
+            }
         }
     }
 
@@ -226,25 +275,77 @@ impl Roles {
         done
     }
 
-    /// Reads who owns what, then who lives (in this order), and bids.
+    /// Writes what was given back, reads, bids.
     async fn look(&self) -> StoreResult<()> {
         let _one_at_a_time = self.bidding.lock().await;
-        let roles = self.store.roles().await?;
-        let asked = self.clock.now();
-        let heartbeats = if self.store.exclusive() { Vec::new() } else { self.store.heartbeats().await? };
-        let reading = Arc::new(Reading { heartbeats, roles, asked });
-        let Reading { heartbeats, roles, .. } = &*reading;
+        self.write_returned().await?;
+        let (reading, who_lives) = self.read().await?;
         self.reading.send_replace(reading.clone());
+        let Reading { heartbeats, roles, asked } = &*reading;
         self.refuse_twin(heartbeats)?;
         let leaving = self.leaving.load(Ordering::Acquire);
-        let wanted = if leaving { Vec::new() } else { self.wanted.lock().clone() };
-        let bids = self.lease.lock().bids(&wanted, roles, heartbeats, asked, self.clock.now());
+        let wanted = if leaving { Vec::new() } else { self.wanted.lock().all() };
+        let bids = {
+            let (mut lease, now) = (self.lease.lock(), self.clock.now());
+            match who_lives {
+                WhoLives::AsOfNow => lease.bids(&wanted, roles, heartbeats, *asked, now),
+                WhoLives::AsOfBefore => lease.bids_for_vacant(&wanted, roles, now),
+            }
+        };
         for bid in bids {
             match self.store.write_role(bid.record.clone(), bid.seen).await {
-                Ok(()) => self.lease.lock().won(&bid),
+                Ok(()) => self.win(&bid),
                 // Somebody was first.
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Who owns what, then who lives, in this order. Heartbeats change slowly and are read as seldom as
+    /// they are written.
+    async fn read(&self) -> StoreResult<(Arc<Reading>, WhoLives)> {
+        let roles = self.store.roles().await?;
+        let asked = self.clock.now();
+        if self.store.exclusive() {
+            return Ok((Arc::new(Reading { heartbeats: Vec::new(), roles, asked }), WhoLives::AsOfNow));
+        }
+        if asked < *self.heartbeats_due.lock() {
+            let last = self.reading.borrow().clone();
+            let reading = Reading { heartbeats: last.heartbeats.clone(), roles, asked: last.asked };
+            return Ok((Arc::new(reading), WhoLives::AsOfBefore));
+        }
+        let heartbeats = self.store.heartbeats().await?;
+        *self.heartbeats_due.lock() = asked + self.settings.beat_every;
+        Ok((Arc::new(Reading { heartbeats, roles, asked }), WhoLives::AsOfNow))
+    }
+
+    /// A bid was accepted. Who wanted the role may have gone meanwhile.
+    fn win(&self, bid: &Bid) {
+        let wanted = self.wanted.lock();
+        let mut lease = self.lease.lock();
+        lease.won(bid);
+        if !wanted.contains(&bid.record.role) {
+            self.returned.lock().extend(lease.give_back_one(&bid.record.role));
+            self.wake.notify_one();
+        }
+    }
+
+    /// What can't be written now stays for the next look.
+    async fn write_returned(&self) -> StoreResult<()> {
+        let returned = std::mem::take(&mut *self.returned.lock());
+        let mut left = returned.into_iter();
+        while let Some(bid) = left.next() {
+            match self.store.write_role(bid.record.clone(), bid.seen).await {
+                // A conflict: it has an owner again, this node itself maybe.
+                Ok(()) | Err(StoreError::Conflict { .. }) => {}
+                Err(error) => {
+                    let mut returned = self.returned.lock();
+                    returned.push(bid);
+                    returned.extend(left);
+                    return Err(error);
+                }
             }
         }
         Ok(())
@@ -270,15 +371,9 @@ impl Roles {
     pub async fn give_back(&self) -> StoreResult<()> {
         self.leaving.store(true, Ordering::Release);
         let _no_bid_under_way = self.bidding.lock().await;
-        let bids = self.lease.lock().give_back();
+        self.returned.lock().extend(self.lease.lock().give_back());
         self.tell("given back");
-        for bid in bids {
-            match self.store.write_role(bid.record, bid.seen).await {
-                Ok(()) | Err(StoreError::Conflict { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        self.write_returned().await
     }
 
     /// The node leaves the cluster: nobody looks for it any more. To be called when nothing beats.

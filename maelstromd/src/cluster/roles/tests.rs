@@ -120,3 +120,57 @@ async fn a_shared_store_away_for_long_ends_ownership_and_lost_answers_do_not() {
     assert_eq!(a.owns(&cron()), Some(Term(2)));
     tasks.stop(Duration::from_secs(1)).await;
 }
+
+fn start_web() -> Role {
+    Role::new("start/web")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_wanted_for_a_while_goes_from_hand_to_hand() {
+    let store = MemoryStore::new();
+    let (a, b) = (node(&store, "a", "1"), node(&store, "b", "1"));
+    let tasks = Tasks::new();
+    for roles in [&a, &b] {
+        roles.acquire().await.unwrap();
+        start(&tasks, roles);
+    }
+    seconds(3).await;
+    let begin = a.clock.now();
+    let (at_a, again_at_a) = (a.want_one(start_web()), a.want_one(start_web()));
+    let term = at_a.owned().await;
+    assert!(a.clock.now().since(begin) < Duration::from_millis(100), "a bid does not wait for the next look");
+    let at_b = b.want_one(start_web());
+    seconds(5).await;
+    assert_eq!((at_b.term(), again_at_a.term()), (None, Some(term)));
+    drop(at_a);
+    assert_eq!(again_at_a.term(), Some(term), "somebody on the node wants it still");
+    let begin = a.clock.now();
+    drop(again_at_a);
+    assert_eq!(a.owns(&start_web()), None, "at once");
+    assert!(at_b.owned().await > term);
+    assert!(a.clock.now().since(begin) <= Duration::from_secs(2));
+    drop(at_b);
+    seconds(2).await;
+    let record = store.roles().await.unwrap().into_iter().find(|record| record.role == start_web()).unwrap();
+    assert_eq!(record.owner, None);
+    tasks.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_given_back_while_the_store_is_away_is_given_back_later() {
+    let store = MemoryStore::new();
+    let a = node(&store, "a", "1");
+    let tasks = Tasks::new();
+    a.acquire().await.unwrap();
+    start(&tasks, &a);
+    let wanted = a.want_one(start_web());
+    wanted.owned().await;
+    store.set_away(true);
+    drop(wanted);
+    seconds(3).await;
+    store.set_away(false);
+    seconds(3).await;
+    let record = store.roles().await.unwrap().into_iter().find(|record| record.role == start_web()).unwrap();
+    assert_eq!(record.owner, None);
+    tasks.stop(Duration::from_secs(1)).await;
+}
