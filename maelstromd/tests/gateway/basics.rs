@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The lines of a head, lower-cased names, as the container got them.
-fn header<'a>(request: &'a str, name: &str) -> Vec<&'a str> {
+pub fn header<'a>(request: &'a str, name: &str) -> Vec<&'a str> {
     let lines = request.split("\r\n\r\n").next().unwrap_or_default().lines();
     lines.filter_map(|line| line.split_once(": ")).filter(|(n, _)| *n == name).map(|(_, v)| v).collect()
 }

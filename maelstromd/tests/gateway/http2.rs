@@ -21,18 +21,20 @@ use crate::{
     world::{PATIENCE, World, eventually},
 };
 
-async fn connect(world: &World) -> (SendRequest<Full<Bytes>>, tokio::task::JoinHandle<hyper::Result<()>>) {
+pub async fn connect(
+    world: &World,
+) -> (SendRequest<Full<Bytes>>, tokio::task::JoinHandle<hyper::Result<()>>) {
     let stream = TcpStream::connect(world.public).await.unwrap();
     let (sender, connection) = client::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     (sender, tokio::spawn(connection))
 }
 
-fn post(path: &str, body: &'static str) -> Request<Full<Bytes>> {
+pub fn post(path: &str, body: &'static str) -> Request<Full<Bytes>> {
     Request::post(format!("http://web{path}")).header("te", "trailers").body(body.into()).unwrap()
 }
 
 /// Answers like a gRPC server: the body back, then trailers. `/hang` never answers.
-async fn grpc_like() -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
+pub async fn grpc_like() -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let task = tokio::spawn(async move {

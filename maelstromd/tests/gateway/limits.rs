@@ -20,7 +20,7 @@ use crate::{
 const GET: &str = "GET / HTTP/1.1\r\nHost: web\r\n\r\n";
 
 /// Counts how many requests it serves at a time; each takes a moment.
-async fn counting() -> (Backend, Arc<AtomicUsize>) {
+pub async fn counting() -> (Backend, Arc<AtomicUsize>) {
     let (now, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let shared = Arc::clone(&peak);
     let backend = Backend::start(move |mut connection| {

@@ -7,5 +7,7 @@ mod failing;
 mod hostile;
 mod http2;
 mod limits;
+mod relay;
+mod relay_failing;
 mod streams;
 mod world;

@@ -117,7 +117,7 @@ async fn request_and_response_bodies_flow_at_the_same_time() {
 }
 
 /// Sends back what it gets after a 101, with a first word right behind the 101.
-async fn upgrading() -> Backend {
+pub async fn upgrading() -> Backend {
     Backend::start(|mut connection| async move {
         let Some(head) = connection.head().await else { return };
         if !head.contains("upgrade: echo\r\n") || !head.contains("connection: upgrade\r\n") {
@@ -137,7 +137,7 @@ async fn upgrading() -> Backend {
     .await
 }
 
-const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: web\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+pub const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: web\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
 
 #[tokio::test]
 async fn an_upgraded_connection_carries_bytes_both_ways_and_holds_its_slot() {

@@ -13,7 +13,7 @@ use maelstromd::{
     cluster::{Snapshot, Source},
     gateway::{Gateway, GatewaySettings},
     journal::Journal,
-    router::{ComponentPool, Endpoint, Router},
+    router::{ComponentPool, Endpoint, PeerServing, Router},
 };
 use parking_lot::Mutex;
 use tokio::{
@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct World {
+    pub name: String,
     pub gateway: Arc<Gateway>,
     pub router: Arc<Router>,
     pub public: SocketAddr,
@@ -50,7 +51,11 @@ impl World {
     }
 
     pub async fn with(settings: GatewaySettings) -> Self {
-        let node = NodeId::new("test");
+        Self::node("test", settings).await
+    }
+
+    pub async fn node(name: &str, settings: GatewaySettings) -> Self {
+        let node = NodeId::new(name);
         let router = Router::new(Arc::new(Journal::new(node.clone())));
         let management = axum::Router::new().fallback(|| async { "management" });
         let gateway = Gateway::new(&node, Arc::clone(&router), management, settings);
@@ -63,6 +68,7 @@ impl World {
             tokio::spawn(Arc::clone(&gateway).serve_private(private, stop.clone())),
         ];
         Self {
+            name: name.to_owned(),
             gateway,
             router,
             public: addresses.0,
@@ -123,6 +129,15 @@ impl World {
         self.source("web", "web", None, false);
         self.add(&pool, "one", address);
         pool
+    }
+
+    /// The node of that name serves these components, with so many instances each.
+    pub fn peer(&self, node: &str, address: SocketAddr, serving: &[(&str, u32)]) {
+        let serving = serving.iter().map(|(component, instances)| PeerServing {
+            component: ComponentName::parse(component).unwrap(),
+            instances: *instances,
+        });
+        self.router.set_peer(&NodeId::new(node), address, serving.collect());
     }
 
     pub fn add(&self, pool: &Arc<ComponentPool>, id: &str, address: SocketAddr) {
