@@ -21,6 +21,8 @@ mod reading;
 mod slot;
 
 #[cfg(test)]
+mod peer_tests;
+#[cfg(test)]
 pub(crate) mod tests;
 
 use std::{

@@ -71,7 +71,7 @@ fn id(name: &str) -> InstanceId {
     InstanceId::new(name)
 }
 
-fn ask() -> Ask {
+pub(super) fn ask() -> Ask {
     let now = clock::now();
     Ask {
         now,
@@ -82,17 +82,17 @@ fn ask() -> Ask {
     }
 }
 
-type Asking = Pin<Box<dyn Future<Output = Result<Slot, AcquireError>> + Send>>;
+pub(super) type Asking = Pin<Box<dyn Future<Output = Result<Slot, AcquireError>> + Send>>;
 
 /// Asks and gets in line. Unconstrained: a test polls thousands of them in one task.
-fn line_up(pool: &Arc<ComponentPool>) -> Asking {
+pub(super) fn line_up(pool: &Arc<ComponentPool>) -> Asking {
     let pool = Arc::clone(pool);
     let mut asking: Asking = Box::pin(tokio::task::unconstrained(async move { pool.acquire(ask()).await }));
     assert!(poll(&mut asking).is_none(), "there was a slot at once");
     asking
 }
 
-fn poll(asking: &mut Asking) -> Option<Result<Slot, AcquireError>> {
+pub(super) fn poll(asking: &mut Asking) -> Option<Result<Slot, AcquireError>> {
     match asking.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => Some(answer),
         Poll::Pending => None,
@@ -103,7 +103,7 @@ async fn slot(pool: &Arc<ComponentPool>) -> Slot {
     pool.acquire(ask()).await.unwrap()
 }
 
-fn counts(pool: &ComponentPool) -> (u32, u32) {
+pub(super) fn counts(pool: &ComponentPool) -> (u32, u32) {
     let demand = pool.load(clock::now()).demand;
     (demand.in_flight, demand.waiting)
 }

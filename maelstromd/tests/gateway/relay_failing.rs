@@ -298,6 +298,26 @@ async fn a_peer_that_tells_one_thing_and_does_another_is_given_up_in_the_end() {
 }
 
 #[tokio::test]
+async fn a_body_that_the_peer_does_not_want_leaves_the_clients_connection_open() {
+    let peer = Backend::start(|mut connection| async move {
+        while connection.head().await.is_some() {
+            connection.send(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 4\r\n\r\nbusy").await;
+        }
+    })
+    .await;
+    let world = node("n1").await;
+    web(&world);
+    world.peer("n2", peer.address, &[("web", 1)]);
+    let mut client = Raw::connect(world.public).await;
+    for request in [POST, POST, GET] {
+        client.send(request).await;
+        let answer = client.response().await;
+        assert!(answer.starts_with("HTTP/1.1 429 ") && answer.ends_with("busy"), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_connection_to_a_peer_in_a_black_hole_is_not_waited_for() {
     // Its queue is full and nobody accepts: the kernel answers no more.
     let listener = rustix_listener();
