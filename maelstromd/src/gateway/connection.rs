@@ -46,8 +46,13 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 const MAX_HEADER_LIST_BYTES: u32 = 64 * 1024;
 /// Streams of one client at a time.
 const MAX_STREAMS: u32 = 250;
+/// A peer relays the requests of all its clients on one connection.
+const MAX_STREAMS_PRIVATE: u32 = 10_000;
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Bodies of requests that wait for a slot must not stop those of requests that have one: only the streams
+/// bound them.
+const CONNECTION_WINDOW_BYTES_PRIVATE: u32 = (1 << 31) - 1;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -179,6 +184,10 @@ impl Gateway {
     ) -> hyper::Result<()> {
         // Its streams' tasks end with it.
         let streams = Executor::new();
+        let (max_streams, window) = match client.side {
+            Side::Public => (MAX_STREAMS, CONNECTION_WINDOW_BYTES),
+            Side::Private => (MAX_STREAMS_PRIVATE, CONNECTION_WINDOW_BYTES_PRIVATE),
+        };
         let service = service_fn(|request: Request<Incoming>| {
             let (gateway, client) = (Arc::clone(&self), Arc::clone(client));
             let (mut parts, body) = request.into_parts();
@@ -186,10 +195,10 @@ impl Gateway {
         });
         let connection = http2::Builder::new(streams.handle())
             .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
+            .max_concurrent_streams(max_streams)
             .max_header_list_size(MAX_HEADER_LIST_BYTES)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .initial_connection_window_size(window)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .serve_connection(TokioIo::new(stream), service);

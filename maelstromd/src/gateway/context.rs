@@ -38,8 +38,6 @@ pub(super) struct Context<'a> {
     pub(super) start_nano: u64,
     /// The client asks for another protocol.
     pub(super) upgrade: bool,
-    /// The client waits for a word about its body before it sends it.
-    pub(super) expects_continue: bool,
 }
 
 /// How long a request has, and since when.

@@ -57,6 +57,8 @@ pub(super) struct Admitted<'a> {
     pub(super) pool: Arc<ComponentPool>,
     /// Until the response has it.
     pub(super) recording: Option<Recording>,
+    /// The client may wait for a word about its body before it sends it; known once it has been forwarded.
+    pub(super) client_waits: bool,
 }
 
 /// An attempt without an answer, and what it leaves for the next.
@@ -176,7 +178,7 @@ impl Gateway {
                     {
                         return Err(missed(exchange, &slot));
                     }
-                    let waits = admitted.context.expects_continue;
+                    let waits = admitted.client_waits;
                     let whole =
                         exchange.has_sent_all() || Box::pin(early::take_rest(&mut exchange, waits)).await;
                     let mut response = self.response(admitted, exchange, head, slot);
@@ -211,10 +213,11 @@ impl Gateway {
         slot: &Slot,
     ) -> Box<Exchange<RequestBody>> {
         let body = admitted.take_body();
-        let Admitted { parts, target, context, .. } = admitted;
+        let Admitted { parts, target, context, client_waits, .. } = admitted;
         let framing = body.framing(&parts.method);
+        *client_waits = framing.has_body() && relay::client_expects(&parts.headers, context.relayed);
         let at_peer = slot.endpoint().peer().is_some();
-        let expecting = if framing.has_body() && context.expects_continue {
+        let expecting = if *client_waits {
             Expecting::Client
         } else if at_peer && relay::holds_body(&parts.method, framing) {
             Expecting::Gateway

@@ -304,12 +304,12 @@ impl Gateway {
             deadline_nano: term.deadline_nano,
             start_nano: term.start_nano,
             upgrade: upgrade.is_some(),
-            expects_continue: relay::client_expects(&parts.headers, relayed),
         };
         let all = uri.path_and_query().map_or("/", PathAndQuery::as_str);
         let mut stripped = String::new();
         let target = strip(all, uri.path().len(), target.strip, &mut stripped);
-        let mut admitted = Admitted { parts, target, body, context, upgrade, pool, recording };
+        let client_waits = false;
+        let mut admitted = Admitted { parts, target, body, context, upgrade, pool, recording, client_waits };
         let answer = self.forward(&mut admitted).await;
         if let Err(refusal) = &answer {
             drop(admitted.recording.take().map(|recording| recording.answered(refusal.status())));

@@ -1,7 +1,8 @@
 //! The one HTTP/2 connection to an instance or peer that speaks it (cleartext, by prior knowledge): gRPC and the
-//! like. Opened with the first request, opened anew when it was closed.
+//! like. Opened with the first request, opened anew when it was closed, by one request for all that come
+//! meanwhile.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -35,6 +36,9 @@ const PEER_CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 pub(super) struct Multiplexed {
     way: Way,
     current: Mutex<Option<Current>>,
+    /// Held by who opens a connection; how often that has failed, and why the last time.
+    opening: tokio::sync::Mutex<()>,
+    failed: Mutex<(u64, String)>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,7 +66,7 @@ pub struct Refused {
 
 impl Multiplexed {
     pub(super) fn new(way: Way) -> Self {
-        Self { way, current: Mutex::default() }
+        Self { way, current: Mutex::default(), opening: Default::default(), failed: Mutex::default() }
     }
 
     /// One request for one response. Dropping the future resets the stream.
@@ -84,12 +88,29 @@ impl Multiplexed {
         if let Some(current) = self.open_one() {
             return Ok(current);
         }
-        let opened = open(address, self.way).await?;
-        let mut current = self.current.lock();
-        // Two requests may have come at once: the connection that was ready first stays.
-        match &*current {
-            Some(first) if !first.sender.is_closed() => Ok(first.clone()),
-            _ => Ok(current.insert(opened).clone()),
+        let failed_before = self.failed.lock().0;
+        let _alone = self.opening.lock().await;
+        if let Some(current) = self.open_one() {
+            return Ok(current);
+        }
+        {
+            // Who was ahead has tried for this one, too.
+            let failed = self.failed.lock();
+            if failed.0 != failed_before {
+                return Err(Failure::Connect(io::Error::other(failed.1.clone())));
+            }
+        }
+        match open(address, self.way).await {
+            Ok(opened) => Ok(self.current.lock().insert(opened).clone()),
+            Err(failure) => {
+                let mut failed = self.failed.lock();
+                failed.0 += 1;
+                failed.1 = match &failure {
+                    Failure::Connect(error) => error.to_string(),
+                    other => other.to_string(),
+                };
+                Err(failure)
+            }
         }
     }
 

@@ -397,7 +397,8 @@ async fn http2_goes_over_two_nodes_with_trailers_both_ways() {
         let body = StreamBody::new(futures_util::stream::iter(frames));
         let request =
             http::Request::post("http://web/svc/Method").header("te", "trailers").body(body).unwrap();
-        let response = sender.send_request(request).await.unwrap();
+        let answered = tokio::time::timeout(PATIENCE, sender.send_request(request)).await;
+        let response = answered.expect("it is answered").unwrap();
         assert!(response.headers().keys().all(|name| !name.as_str().starts_with("maelstrom")));
         let collected = response.into_body().collect().await.unwrap();
         let trailers = collected.trailers().cloned().unwrap();
@@ -416,9 +417,40 @@ async fn http2_goes_over_two_nodes_with_trailers_both_ways() {
         (0..2).map(|_| tokio::spawn(sender.send_request(post("/a", "small")))).collect()
     };
     for answer in busy {
-        assert_eq!(answer.await.unwrap().unwrap().status(), 200);
+        let answer = tokio::time::timeout(PATIENCE, answer).await.expect("it is answered");
+        assert_eq!(answer.unwrap().unwrap().status(), 200);
     }
     eventually("the slots are free", || relayed(&here) + in_flight(&here) + in_flight(&there) == 0).await;
+}
+
+/// Their bodies share one connection between the nodes; those that wait must not hold up the one that is
+/// served, or nobody is ever served.
+#[tokio::test]
+async fn many_http2_requests_that_wait_with_their_bodies_are_all_served() {
+    const CLIENTS: usize = 300;
+    const SIZE: usize = 100 * 1024;
+    let (address, _task) = grpc_like().await;
+    let (front, back) = (node("n1").await, node("n2").await);
+    for world in [&front, &back] {
+        world.component("web", |component| component.docker.http_protocol = HttpProtocol::H2c);
+        world.source("web", "web", None, false);
+    }
+    let there = back.router.component("web").unwrap();
+    back.add_protocol(&there, "two", address, HttpProtocol::H2c);
+    front.peer("n2", back.private, &[("web", 1_000)]);
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..CLIENTS {
+        // One after the other: the kernel keeps few of them in its queue.
+        let mut client = Raw::connect(front.public).await;
+        asked.spawn(async move {
+            client.send(format!("POST / HTTP/1.1\r\nHost: web\r\nContent-Length: {SIZE}\r\n\r\n")).await;
+            client.send(vec![b'x'; SIZE]).await;
+            client.until("0\r\n\r\n").await
+        });
+    }
+    for answer in asked.join_all().await {
+        assert!(answer.starts_with("HTTP/1.1 200"), "{}", &answer[..100.min(answer.len())]);
+    }
 }
 
 #[tokio::test]
