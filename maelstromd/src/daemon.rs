@@ -37,7 +37,7 @@ use self::{
     signals::Signals,
 };
 use crate::{
-    cluster::{self, Peers, Roles, Twin},
+    cluster::{self, Peers, PeersSignals, Roles, Twin},
     config::Settings,
     control::Targets as _,
     gateway::Gateway,
@@ -146,7 +146,9 @@ impl Daemon {
         let Self { base, work, events, .. } = self;
         base.spawn("configuration", configuration.clone().run(base.token().clone()));
         base.spawn("routing", routing.run(base.token().clone()));
-        base.spawn("peers", peers.run(node.changes(), roles.readings(), base.token().clone()));
+        let signals =
+            PeersSignals { versions: node.changes(), roles: roles.changes(), readings: roles.readings() };
+        base.spawn("peers", peers.run(signals, base.token().clone()));
         base.spawn("roles", roles.run(base.token().clone()));
         base.spawn_cancellable("engine watch", engine::watch(engine, journal));
         base.spawn_cancellable("container logs", logs::forward(logs));

@@ -8,7 +8,7 @@ mod roles;
 mod twin;
 
 pub use configuration::{ConfigurationCache, Snapshot, Source, UpdateError};
-pub use peers::{PeerError, PeerRouting, PeerView, Peers, PeersParts, PeersSettings};
+pub use peers::{PeerError, PeerRouting, PeerView, Peers, PeersParts, PeersSettings, PeersSignals};
 
 pub use roles::{Reading, Roles, RolesSettings, Wanted};
 pub use twin::{Twin, refuse_twin};

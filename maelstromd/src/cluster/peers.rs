@@ -17,7 +17,7 @@ mod link;
 mod routing;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     net::SocketAddr,
     sync::{Arc, Weak},
     time::Duration,
@@ -26,9 +26,12 @@ use std::{
 use futures_util::future::join_all;
 use hyper::body::Incoming;
 use maelstrom_core::{
-    decide::membership::{Change, Contact, Leaving, Membership},
+    decide::{
+        lease::Term,
+        membership::{Change, Contact, Leaving, Membership},
+    },
     journal::Kind,
-    names::NodeId,
+    names::{NodeId, Role},
     ports::{
         clock::Clock,
         store::{Heartbeat, Revision, Store},
@@ -75,6 +78,15 @@ pub struct PeersParts {
     pub commits: watch::Receiver<Revision>,
     pub journal: Arc<Journal>,
     pub clock: Arc<dyn Clock>,
+}
+
+/// What peers are told when it changes, and what tells of peers.
+pub struct PeersSignals {
+    /// The version of this node's status.
+    pub versions: watch::Receiver<i64>,
+    pub roles: watch::Receiver<BTreeMap<Role, Term>>,
+    /// What the roles read from the store anyway.
+    pub readings: watch::Receiver<Arc<Reading>>,
 }
 
 /// The other nodes.
@@ -302,17 +314,13 @@ impl Peers {
 // === impl Peers: running ===
 
 impl Peers {
-    /// Finds peers and keeps them informed until `token` fires. `versions` changes whenever peers have to
-    /// be told a new status of this node; `readings` are what the roles read anyway.
-    pub async fn run(
-        self: Arc<Self>,
-        versions: watch::Receiver<i64>,
-        readings: watch::Receiver<Arc<Reading>>,
-        token: CancellationToken,
-    ) {
+    /// Finds peers and keeps them informed until `token` fires.
+    pub async fn run(self: Arc<Self>, signals: PeersSignals, token: CancellationToken) {
+        let PeersSignals { versions, roles, readings } = signals;
         let work = async {
             tokio::join!(
                 self.announce_changes(versions),
+                self.announce_changes(roles),
                 self.follow_suspects(),
                 self.follow_readings(readings),
                 self.discover()
@@ -325,14 +333,14 @@ impl Peers {
         self.tasks.stop(TASKS_LIMIT).await;
     }
 
-    async fn announce_changes(&self, mut versions: watch::Receiver<i64>) {
-        while versions.changed().await.is_ok() {
+    async fn announce_changes<T>(&self, mut changes: watch::Receiver<T>) {
+        while changes.changed().await.is_ok() {
             // Who joins later is told in the exchange that it begins with.
             if self.inner.lock().links.is_empty() {
                 continue;
             }
             tokio::time::sleep(COALESCE).await;
-            versions.mark_unchanged();
+            changes.mark_unchanged();
             self.announce();
         }
     }
@@ -384,6 +392,18 @@ impl Peers {
     fn answered(&self, node: &NodeId, status: Option<NodeStatus>, asked: Moment) {
         let now = self.clock.now();
         self.change(|membership| membership.answered(node, status, asked, now), "it answers");
+        self.follow_address(node);
+    }
+
+    /// Where a host's name leads is known by a connection only.
+    fn follow_address(&self, node: &NodeId) {
+        let inner = self.inner.lock();
+        let Some(link) = inner.links.get(node) else { return };
+        let address = link.client().transport().socket_address();
+        let elsewhere = link.routed.lock().is_elsewhere(address);
+        if elsewhere {
+            self.status_changed(&inner, node);
+        }
     }
 
     fn failed(&self, node: &NodeId, asked: Moment, why: &str) {
@@ -453,6 +473,9 @@ impl Peers {
 
     fn status_changed(&self, inner: &Inner, node: &NodeId) {
         let (Some(link), Some(view)) = (inner.links.get(node), inner.membership.get(node)) else { return };
+        if link.is_another_run(view.status.incarnation.as_deref()) {
+            self.tell(node, "was started anew", "", false);
+        }
         link.lead_to(&view.status.peer_url);
         let address = link.client().transport().socket_address();
         let now = self.clock.now();

@@ -269,6 +269,44 @@ async fn a_component_is_explained_with_its_events() {
     world.stop().await;
 }
 
+/// A peer that nobody listens for: known by what it told, and named wherever its part is missing.
+#[tokio::test]
+async fn peers_stand_beside_this_node_and_who_can_not_be_asked_is_named() {
+    let world = World::new().await;
+    let peer = |run: &str, version: i64| {
+        json!({"nodeId": "n0", "incarnation": run, "startedAt": 5, "observedAt": 6, "version": version,
+            "peerUrl": "http://127.0.0.1:1", "totalMemoryMiB": 7, "freeMemoryMiB": 7, "numCPUs": 1,
+            "loadAvg1m": 0.0, "loadAvg5m": 0.0, "loadAvg15m": 0.0, "runningComponents": null})
+    };
+    world.result("NodeService.GetStatus", json!({"status": peer("1", 1)})).await;
+    let told = json!({"nodeId": "n0", "exiting": false, "status": peer("1", 2)});
+    world.result("NodeService.StatusChanged", told).await;
+    let all = world.result("NodeService.ListNodeStatus", json!({})).await;
+    assert_eq!((&all["nodes"][0]["nodeId"], &all["nodes"][0]["version"]), (&json!("n0"), &json!(2)));
+    assert!(all["nodes"][0]["unreachableSince"].is_i64(), "{all}");
+    assert_eq!((&all["nodes"][1]["nodeId"], all["nodes"].as_array().unwrap().len()), (&json!("n1"), 2));
+    assert!(all["nodes"][1].get("unreachableSince").is_none());
+
+    let missing = json!([{"nodeId": "n0", "reason": "it can't be reached"}]);
+    let events = world.result("MaelstromService.ListEvents", json!({})).await;
+    assert_eq!(events["missing"], missing);
+    let why = world.result("MaelstromService.ExplainComponent", json!({"name": "web"})).await;
+    assert_eq!((&why["missing"], &why["events"][0]["nodeId"]), (&missing, &json!("n1")));
+    for query in [json!({"local": true}), json!({"afterSequence": 0})] {
+        let here = world.result("MaelstromService.ListEvents", query).await;
+        assert!(here.get("missing").is_none() && !here["events"].as_array().unwrap().is_empty());
+    }
+
+    let leaves = |run: &str| json!({"nodeId": "n0", "exiting": true, "status": peer(run, 3)});
+    world.result("NodeService.StatusChanged", leaves("0")).await;
+    let all = world.result("NodeService.ListNodeStatus", json!({"forceRefresh": true})).await;
+    assert_eq!(all["nodes"].as_array().unwrap().len(), 2, "another run left: {all}");
+    world.result("NodeService.StatusChanged", leaves("1")).await;
+    let all = world.result("NodeService.ListNodeStatus", json!({})).await;
+    assert_eq!(all["nodes"].as_array().unwrap().len(), 1, "{all}");
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn every_method_of_the_contract_is_there() {
     let world = World::new().await;

@@ -35,6 +35,8 @@ pub(super) struct Link {
     pub(super) told: watch::Sender<u64>,
     pub(super) routed: Mutex<Routed>,
     client: Mutex<Arc<rpc::Client<PeerClient>>>,
+    /// The run of its daemon that was told of last.
+    run: Mutex<Option<String>>,
 }
 
 // === impl Link ===
@@ -48,6 +50,7 @@ impl Link {
             told: watch::Sender::new(0),
             routed: Mutex::default(),
             client: Mutex::new(Arc::new(rpc::Client::new(PeerClient::new(url)))),
+            run: Mutex::default(),
         })
     }
 
@@ -57,6 +60,14 @@ impl Link {
         if !client.transport().leads_to(url) {
             *client = Arc::new(rpc::Client::new(PeerClient::new(url)));
         }
+    }
+
+    /// Whether its daemon is another run than the last time this was asked.
+    pub(super) fn is_another_run(&self, run: Option<&str>) -> bool {
+        let mut known = self.run.lock();
+        let another = known.as_deref().is_some_and(|known| Some(known) != run);
+        *known = run.map(str::to_owned);
+        another
     }
 
     pub(super) fn client(&self) -> Arc<rpc::Client<PeerClient>> {

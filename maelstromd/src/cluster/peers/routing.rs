@@ -32,7 +32,8 @@ pub trait PeerRouting: Send + Sync {
 /// What the router was told of one peer last.
 #[derive(Debug, Default)]
 pub(super) struct Routed {
-    known: bool,
+    /// Where it is; `None`: the router does not know it.
+    address: Option<SocketAddr>,
     /// Until when its starts are refused.
     refused: HashMap<ComponentName, Moment>,
 }
@@ -49,8 +50,13 @@ impl Routed {
         status: &NodeStatus,
     ) {
         routing.set_peer(node, address, serving(status));
-        self.known = true;
+        self.address = Some(address);
         routing.resume_peer(node);
+    }
+
+    /// A peer named by its host's name is at another address than the router knows.
+    pub(super) fn is_elsewhere(&self, address: Option<SocketAddr>) -> bool {
+        self.address.is_some() && address.is_some() && self.address != address
     }
 
     /// Its newest status is this one. One that was never reached gets nothing.
@@ -62,8 +68,9 @@ impl Routed {
         status: &NodeStatus,
         now: Moment,
     ) {
-        if let Some(address) = address.filter(|_| self.known) {
+        if let Some(address) = address.filter(|_| self.address.is_some()) {
             routing.set_peer(node, address, serving(status));
+            self.address = Some(address);
         }
         self.refused.retain(|_, until| *until > now);
         for failure in &status.failures {

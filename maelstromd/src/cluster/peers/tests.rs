@@ -82,6 +82,11 @@ async fn a_restarted_daemon_replaces_its_last_run_at_once_wherever_it_listens() 
     })
     .await;
     assert_eq!(b.peers.view()[0].status.incarnation.as_deref(), Some("2"));
+    assert!(journal(&b).contains(&"node 'a' was started anew".to_owned()), "{:?}", journal(&b));
+    // Named by its host from now on: where that is, is seen by connecting.
+    a.die().await;
+    let a = Stack::by_name(&store, "a", "3", LONG).await;
+    b.told("a", "where it is", |told| told.is_some_and(|t| t.address == Some(a.address) && !t.held)).await;
 }
 
 /// Nothing was sent there: the kernel's word that the connection is gone is enough to ask.

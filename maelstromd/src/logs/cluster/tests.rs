@@ -10,14 +10,18 @@ use maelstrom_core::{
     wire::{self, NodeStatus},
 };
 use parking_lot::Mutex;
-use tokio::{net::TcpListener, sync::broadcast, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{broadcast, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
     api,
     clock::SystemClock,
-    cluster::{PeersParts, PeersSettings},
+    cluster::{PeersParts, PeersSettings, PeersSignals},
     journal::Journal,
     router::Router,
 };
@@ -128,16 +132,19 @@ fn world() -> World {
         status: Arc::new(move || status.clone()),
         routing: Router::new(journal.clone()),
         store: Arc::new(MemoryStore::exclusive()),
-        commits: tokio::sync::watch::channel(Default::default()).1,
+        commits: watch::channel(Default::default()).1,
         journal,
         clock: Arc::new(SystemClock),
     };
     let settings = PeersSettings { node: node.clone(), liveness: Duration::from_secs(300) };
     let peers = Peers::new(settings, parts);
     let token = CancellationToken::new();
-    let (versions, readings) =
-        (tokio::sync::watch::channel(1).1, tokio::sync::watch::channel(Arc::default()).1);
-    tokio::spawn(peers.clone().run(versions, readings, token.clone()));
+    let signals = PeersSignals {
+        versions: watch::channel(1).1,
+        roles: watch::channel(Default::default()).1,
+        readings: watch::channel(Arc::default()).1,
+    };
+    tokio::spawn(peers.clone().run(signals, token.clone()));
     let logs = ClusterLogs { local: own.clone(), node, peers, clock: Arc::new(SystemClock) };
     World { logs: Arc::new(logs), own, token }
 }

@@ -117,11 +117,20 @@ impl Stack {
     /// Runs, and has its heartbeat in `store`.
     pub(super) async fn new(store: &MemoryStore, name: &str, run: &str, liveness: Duration) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        Self::on(listener, store, name, run, liveness).await
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        Self::on(listener, url, store, name, run, liveness).await
     }
 
-    pub(super) async fn on(
+    /// Known by its host's name instead of its address.
+    pub(super) async fn by_name(store: &MemoryStore, name: &str, run: &str, liveness: Duration) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("http://localhost:{}", listener.local_addr().unwrap().port());
+        Self::on(listener, url, store, name, run, liveness).await
+    }
+
+    async fn on(
         listener: TcpListener,
+        url: String,
         store: &MemoryStore,
         name: &str,
         run: &str,
@@ -132,7 +141,7 @@ impl Stack {
             node_id: name.into(),
             incarnation: Some(run.into()),
             version: 1,
-            peer_url: format!("http://{address}"),
+            peer_url: url,
             ..NodeStatus::default()
         }));
         let routing = Arc::new(Recorder::default());
@@ -174,21 +183,28 @@ impl Stack {
             tasks,
         };
         stack.beat().await;
-        let readings = watch::channel(Arc::default()).1;
+        let signals = PeersSignals {
+            versions: stack.versions.subscribe(),
+            roles: watch::channel(BTreeMap::new()).1,
+            readings: watch::channel(Arc::default()).1,
+        };
         let token = stack.tasks.token().clone();
-        stack.tasks.spawn("peers", stack.peers.clone().run(stack.versions.subscribe(), readings, token));
+        stack.tasks.spawn("peers", stack.peers.clone().run(signals, token));
         stack
     }
 
     pub(super) async fn beat(&mut self) {
         self.beat += 1;
-        let run = self.status.lock().incarnation.clone().unwrap();
+        let (run, peer_url) = {
+            let status = self.status.lock();
+            (status.incarnation.clone().unwrap(), status.peer_url.clone())
+        };
         let heartbeat = Heartbeat {
             node: NodeId::new(self.name.as_str()),
             incarnation: run,
             beat: self.beat,
             duration: Duration::from_secs(20),
-            peer_url: format!("http://{}", self.address),
+            peer_url,
             written_at: WallTime::default(),
         };
         self.store.beat(heartbeat).await.unwrap();
