@@ -126,8 +126,15 @@ pub(super) fn remove(bridge: &str) -> Result<()> {
         run(&delete)?;
     }
     let links = run(&["ip", "-o", "link", "show"])?;
-    if links.lines().filter_map(|line| line.split(": ").nth(1)).any(|name| name == bridge) {
-        run(&["ip", "link", "del", bridge])?;
+    for link in
+        links.lines().filter_map(|line| line.split([' ', ':', '@']).filter(|word| !word.is_empty()).nth(1))
+    {
+        // The kernel takes its time with the cables of machines that are gone, and may be first.
+        if link.starts_with(&format!("{bridge}-")) {
+            let _ = run(&["ip", "link", "del", link]);
+        } else if link == bridge {
+            run(&["ip", "link", "del", bridge])?;
+        }
     }
     Ok(())
 }
