@@ -8,11 +8,13 @@
 
 mod entities;
 mod methods;
+mod refusal;
 mod status;
 mod stored;
 
 pub use entities::*;
 pub use methods::*;
+pub use refusal::*;
 pub use status::*;
 
 use serde::{Deserialize, Deserializer};

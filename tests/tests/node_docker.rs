@@ -91,7 +91,7 @@ impl Rig {
 
     fn target(&self, count: u32) {
         let target = Target { component: name(), count, reasons: Vec::new() };
-        self.node.set_targets(None, &[target]).expect("no version was expected");
+        self.node.set_targets(None, None, &[target]).expect("no version was expected");
     }
 
     async fn request(&self) -> Result<Slot, AcquireError> {

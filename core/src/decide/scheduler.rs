@@ -38,7 +38,7 @@ mod tests;
 use std::{collections::BTreeMap, time::Duration};
 
 pub use demand::{Reading, Reports};
-pub use plan::{Order, Outcome, Plan, Refused, TargetChange, Told};
+pub use plan::{Order, Outcome, Plan, Refused, Runs, TargetChange, Told};
 pub use world::{ComponentState, Instances, NodeState, World};
 
 use super::{
@@ -108,6 +108,25 @@ impl Scheduler {
     /// Why instances of the component have no place, while they have none.
     pub fn obstacle(&self, component: &ComponentName) -> Option<Unplaceable> {
         self.known.get(component).and_then(|known| known.unplaceable.clone())
+    }
+
+    /// The same, and for how long those who ask are to be turned away.
+    pub fn refusal(&mut self, component: &ComponentName, now: Moment) -> Option<Refused> {
+        let known = self.known.get_mut(component)?;
+        let why = known.unplaceable.clone()?;
+        Some(known.refusal.next(&why, now))
+    }
+
+    /// Where the component runs, or is to run.
+    pub fn runs(&self, component: &ComponentName, world: &World, now: Moment) -> Runs {
+        let draft = Draft::new(world, &self.orders, now);
+        let told = |node: &world::NodeState| node.view.targets.get(component).is_some_and(|count| *count > 0);
+        let here = draft.nodes.values().filter(|desk| told(desk.state));
+        match here.max_by_key(|desk| desk.state.instances_of(component).serving) {
+            Some(desk) => Runs::On(desk.view.id.clone()),
+            None if draft.total(component) > 0 => Runs::Ordered,
+            None => Runs::Nowhere,
+        }
     }
 
     /// How many instances the component should have, and why. `None`: there is no such component.

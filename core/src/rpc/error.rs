@@ -26,6 +26,8 @@ pub mod code {
     pub const OTHER: i64 = -32000;
     /// The store failed or can't be reached.
     pub const STORE: i64 = -32001;
+    /// The caller acts in an older term than the node has heard of: another node decides by now.
+    pub const OLD_TERM: i64 = -32002;
 }
 
 /// An error as it stands in an answer.

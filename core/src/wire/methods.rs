@@ -390,6 +390,10 @@ pub struct StatusChangedOutput {
 #[serde(rename_all = "camelCase")]
 pub struct PlaceComponentInput {
     pub component_name: String,
+    /// Another node passes this on: a node that doesn't decide says so instead of passing it on again.
+    /// Added to the original contract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegated: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use super::{ask_all::ask_all, errors::invalid};
 use crate::{
     clock,
     cluster::{ConfigurationCache, PeerError, Peers, Roles},
-    control::Control,
+    control::{self, Control},
     journal::Journal,
     node::Node,
     router::Router,
@@ -24,8 +24,6 @@ use crate::{
 const EVENTS: usize = 20;
 /// Events in an answer when the client doesn't say.
 const DEFAULT_EVENTS: usize = 200;
-/// Who acts in it knows what is wanted of a component.
-const PLACEMENT: &str = "placement";
 
 /// What the methods need.
 pub struct Insight {
@@ -88,7 +86,7 @@ impl Insight {
         if input.local == Some(true) {
             return Ok(explained);
         }
-        let decider = self.roles.owner_of(&Role::new(PLACEMENT)).map(|(node, _)| node);
+        let decider = self.roles.owner_of(&Role::new(control::ROLE)).map(|(node, _)| node);
         let query = wire::ExplainComponentInput { name: name.to_owned(), local: Some(true) };
         let ask = |node: NodeId, limit| {
             let query = &query;

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use maelstrom_core::{
     component::Component,
+    decide::lease::Term,
     names::{ComponentName, NodeId},
     rpc::{Registry, RpcError, code},
     wire,
@@ -12,7 +13,7 @@ use maelstrom_core::{
 use super::errors::invalid;
 use crate::{
     cluster::{ConfigurationCache, Peers},
-    control::{Control, Delta, PlaceError, Target, Targets as _},
+    control::{Control, Delta, NotSet, OldTerm, PlaceError, Placed, Target, Targets as _},
     node::Node,
 };
 
@@ -38,24 +39,26 @@ pub struct NodeService {
 impl NodeService {
     /// Adds the service's methods to `registry`.
     pub fn register(self: &Arc<Self>, registry: Registry) -> Registry {
-        let (all, one, told, place, targets, end) =
-            (self.clone(), self.clone(), self.clone(), self.clone(), self.clone(), self.clone());
+        let (all, one, told, place) = (self.clone(), self.clone(), self.clone(), self.clone());
+        let (targets, demand, end) = (self.clone(), self.clone(), self.clone());
         registry
             .on(wire::ListNodeStatus, move |input| {
                 let this = all.clone();
                 async move { Ok(this.all(&input).await) }
             })
-            .on(wire::GetStatus, move |input| {
-                if let Some(status) = input.status {
-                    one.peers.observe(status);
-                }
-                std::future::ready(Ok(wire::GetStatusOutput { status: one.node.status() }))
-            })
+            .on(wire::GetStatus, move |input| std::future::ready(one.status(input)))
             .on(wire::StatusChanged, move |input| {
                 told.status_changed(input);
                 std::future::ready(Ok(wire::StatusChangedOutput { node_id: told.id.to_string() }))
             })
-            .on(wire::PlaceComponent, move |input| std::future::ready(place.place(&input.component_name)))
+            .on(wire::PlaceComponent, move |input| {
+                let this = place.clone();
+                async move { this.place(&input).await }
+            })
+            .on(wire::ReportDemand, move |input| {
+                let accepted = demand.control.report(&input);
+                std::future::ready(Ok(wire::ReportDemandOutput { accepted }))
+            })
             .on(wire::StartStopComponents, move |input| {
                 let this = targets.clone();
                 async move { this.start_stop(input).await }
@@ -88,17 +91,28 @@ impl NodeService {
         }
     }
 
-    fn place(&self, name: &str) -> Result<wire::PlaceComponentOutput, RpcError> {
-        let name = name.to_ascii_lowercase();
-        self.control.place(&name).map_err(|error| match error {
-            PlaceError::NoSuchComponent(name) => {
-                RpcError::not_found(format_args!("componentName: component '{}'", name.escape_debug()))
+    fn status(&self, input: wire::GetStatusInput) -> Result<wire::GetStatusOutput, RpcError> {
+        if let Some(status) = input.status {
+            self.peers.observe(status);
+        }
+        // Before the status is taken: nothing that it tells is changed by orders of older terms.
+        if let Some(term) = input.placement_term.and_then(term) {
+            self.node.fence(term).map_err(|error| old_term(&error))?;
+        }
+        Ok(wire::GetStatusOutput { status: self.node.status() })
+    }
+
+    async fn place(&self, input: &wire::PlaceComponentInput) -> Result<wire::PlaceComponentOutput, RpcError> {
+        let name = input.component_name.to_ascii_lowercase();
+        match self.control.place(&name, input.delegated == Some(true)).await {
+            Ok(Placed::Here) => {
+                Ok(wire::PlaceComponentOutput { component_name: name, node: self.node.status() })
             }
-            other => {
-                RpcError::new(code::OTHER, format!("componentName: component '{name}' has no place: {other}"))
+            Ok(Placed::There(status)) => {
+                Ok(wire::PlaceComponentOutput { component_name: name, node: *status })
             }
-        })?;
-        Ok(wire::PlaceComponentOutput { component_name: name, node: self.node.status() })
+            Err(error) => Err(no_place(&name, error)),
+        }
     }
 
     async fn start_stop(
@@ -107,8 +121,10 @@ impl NodeService {
     ) -> Result<wire::StartStopComponentsOutput, RpcError> {
         let mut output = wire::StartStopComponentsOutput::default();
         let targets = self.targets(&input, &mut output.errors)?;
-        match self.node.set_targets(Some(input.target_version), &targets) {
-            Err(_) => output.target_version_mismatch = true,
+        let term = input.placement_term.and_then(term);
+        match self.node.set_targets(term, Some(input.target_version), &targets) {
+            Err(NotSet::Outdated(_)) => output.target_version_mismatch = true,
+            Err(NotSet::Fenced(error)) => return Err(old_term(&error)),
             Ok(deltas) => {
                 for delta in &deltas {
                     let told = self.delta(delta);
@@ -207,6 +223,28 @@ impl NodeService {
                 output.errors.push(wire::ComponentDeltaError { component_delta: self.delta(delta), error });
             }
         }
+    }
+}
+
+fn term(number: i64) -> Option<Term> {
+    u64::try_from(number).ok().map(Term)
+}
+
+fn old_term(error: &OldTerm) -> RpcError {
+    RpcError::new(code::OLD_TERM, format!("placementTerm: {error}"))
+}
+
+fn no_place(name: &str, error: PlaceError) -> RpcError {
+    let message = format!("componentName: component '{name}' has no place: {error}");
+    match error {
+        PlaceError::NoSuchComponent(name) => {
+            RpcError::not_found(format_args!("componentName: component '{}'", name.escape_debug()))
+        }
+        PlaceError::Unplaceable { why, retry_after } => {
+            wire::PlacementRefusal::new(why.to_string(), retry_after).into_error(message)
+        }
+        PlaceError::Told(error) => error,
+        _ => RpcError::new(code::OTHER, message),
     }
 }
 

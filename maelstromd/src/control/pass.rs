@@ -1,36 +1,32 @@
-//! One pass: look, decide, tell the node, answer those who can't be helped. Synchronous from the look to
-//! the targets, and safe to repeat at any time.
-
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+//! One pass: look, decide, order, answer those who can't be helped. Synchronous from the look to this
+//! node's targets, and safe to repeat at any time.
 
 use maelstrom_core::{
-    component::Component,
-    decide::placement::{self, Change, NodeView, Placement, Unplaceable, Wanted},
-    journal::Kind,
+    decide::{
+        lease::Term,
+        scheduler::{Order, Outcome, Plan, Refused, TargetChange, Told},
+    },
     names::ComponentName,
     time::Moment,
 };
 
-use super::{Control, Memory, Remembered, Target, scale};
+use super::{Control, Memory, NotSet, Target};
 use crate::{
     clock,
     journal::Entry,
-    router::{ComponentPool, Phase},
+    router::{Phase, StartFailure},
 };
 
-/// Passes from a fresh view after the node's targets were changed under one: each means that another's
+/// Passes from a fresh view after this node's targets were changed under one: each means that another's
 /// change went through. The next tick tries again.
 const MAX_TRIES: usize = 4;
+/// No place for it: Service Unavailable.
+pub(super) const NO_PLACE: u16 = 503;
 
-/// Counts that were decided, with why.
-struct Plan {
-    view: NodeView,
-    wanted: Vec<Wanted>,
-    placement: Placement,
-    entries: Vec<Entry>,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    All,
+    Demand,
 }
 
 // === impl Control ===
@@ -39,186 +35,113 @@ impl Control {
     /// Scales and places all components.
     pub(super) fn pass(&self, now: Moment) {
         let generation = self.router.generation();
-        if generation == 0 {
-            return;
+        if generation > 0 {
+            let mut memory = self.memory.lock();
+            memory.generation = generation;
+            self.decide(&mut memory, Scope::All, now);
         }
-        let pools = self.router.pools();
-        let mut memory = self.memory.lock();
-        memory.generation = generation;
-        memory.forget_all_but(&pools);
-        for _ in 0..MAX_TRIES {
-            let mut entries = Vec::new();
-            let view = self.targets.view();
-            let wanted = pools.iter().map(|pool| {
-                let current = view.targets.get(pool.name()).copied().unwrap_or(0);
-                let known = memory.components.entry(pool.name().clone()).or_default();
-                wanted(&pool.component(), known.scale(pool, current, now, &mut entries))
-            });
-            let wanted: Vec<Wanted> = wanted.collect();
-            let decided: Vec<u32> = wanted.iter().map(|wanted| wanted.count).collect();
-            if self.carry_out(Plan::new(view, wanted, entries), &pools, &mut memory, now) {
-                memory.remember(&pools, &decided);
-                return;
-            }
-        }
-        tracing::warn!(tries = MAX_TRIES, "the node's targets kept changing; the next tick tries again");
     }
 
     /// Places components that have waiters and no instance; all other counts stay.
     pub(super) fn answer_demand(&self, now: Moment) {
-        let starving = self.router.starving();
-        if starving.is_empty() {
-            return;
+        if !self.router.starving().is_empty() {
+            self.decide(&mut self.memory.lock(), Scope::Demand, now);
         }
-        let pools = self.router.pools();
-        let mut memory = self.memory.lock();
+    }
+
+    fn decide(&self, memory: &mut Memory, scope: Scope, now: Moment) {
         for _ in 0..MAX_TRIES {
-            let view = self.targets.view();
-            let wanted = pools.iter().map(|pool| {
-                let current = view.targets.get(pool.name()).copied().unwrap_or(0);
-                let starves = starving.iter().any(|starving| Arc::ptr_eq(starving, pool));
-                let component = pool.component();
-                let least = if starves { component.scaling.min_instances.max(1) } else { 0 };
-                wanted(&component, current.max(least))
-            });
-            let wanted = wanted.collect();
-            if self.carry_out(Plan::new(view, wanted, Vec::new()), &pools, &mut memory, now) {
+            let Some(world) = self.world(memory, now) else { return };
+            let plan = match scope {
+                Scope::All => memory.scheduler.pass(&world, now),
+                Scope::Demand => memory.scheduler.answer_demand(&world, now),
+            };
+            memory.following.look_again = plan.look_again;
+            if self.carry_out(memory, plan, world.term, now) {
                 return;
             }
         }
+        if scope == Scope::All {
+            tracing::warn!(tries = MAX_TRIES, "the node's targets kept changing; the next tick tries again");
+        }
     }
 
-    /// False: the node's targets were changed meanwhile, and nothing was done.
-    fn carry_out(&self, plan: Plan, pools: &[Arc<ComponentPool>], memory: &mut Memory, now: Moment) -> bool {
-        let Plan { view, wanted, placement, entries } = plan;
-        let Some(done) = self.tell(&view, &placement.changes) else { return false };
-        for entry in entries.into_iter().chain(done.iter().map(|change| entry(change))) {
-            self.journal.record(entry);
-        }
-        let unplaceable: HashMap<&ComponentName, &Unplaceable> =
-            placement.unplaceable.iter().map(|unplaceable| (&unplaceable.component, unplaceable)).collect();
-        let placed = done.iter().filter(|change| change.from == 0 && change.to > 0);
-        let placed: HashSet<&ComponentName> = placed.map(|change| &change.component).collect();
-        for (pool, wanted) in pools.iter().zip(&wanted) {
-            let known = memory.components.entry(pool.name().clone()).or_default();
-            match unplaceable.get(pool.name()) {
-                Some(unplaceable) => self.no_place(pool, known, unplaceable, now),
-                None => {
-                    known.unplaceable = None;
-                    // Who comes from now on waits for the instance instead of being turned away.
-                    if wanted.count > 0 && known.refusal.end() {
-                        pool.relent();
-                    }
-                }
+    /// False: this node's targets were changed meanwhile.
+    fn carry_out(&self, memory: &mut Memory, plan: Plan, term: Term, now: Moment) -> bool {
+        let mut current = true;
+        for order in plan.orders {
+            match &self.cluster {
+                Some(cluster) if cluster.node != order.node => self.send(order, term),
+                cluster => current &= self.order_here(memory, &order, cluster.as_ref().map(|_| term)),
             }
-            if placed.contains(pool.name())
-                && let Some(cold_start) = pool.cold_start()
-            {
+        }
+        self.record(plan.told);
+        for refused in plan.refused {
+            self.refuse(&refused, now);
+        }
+        for component in plan.relieved {
+            // Who comes from now on waits for the instance instead of being turned away.
+            if let Some(pool) = self.router.component(component.as_str()) {
+                pool.relent();
+            }
+        }
+        current
+    }
+
+    fn order_here(&self, memory: &mut Memory, order: &Order, term: Option<Term>) -> bool {
+        let targets: Vec<Target> = order.changes.iter().map(target).collect();
+        match self.targets.set_targets(term, Some(order.base), &targets) {
+            Ok(deltas) => {
+                let made: Vec<ComponentName> = deltas.into_iter().map(|delta| delta.component).collect();
+                let told = memory.scheduler.answered(order.id, &Outcome::Done(&made));
+                self.made(order, told);
+                true
+            }
+            Err(refused) => {
+                memory.scheduler.answered(order.id, &Outcome::Refused);
+                if let NotSet::Fenced(error) = &refused {
+                    tracing::warn!(%error, "an order was not given: another node decides");
+                }
+                matches!(refused, NotSet::Fenced(_))
+            }
+        }
+    }
+
+    /// A node has made these changes.
+    pub(super) fn made(&self, order: &Order, told: Vec<Told>) {
+        let first = |change: &&TargetChange| {
+            change.from == 0 && told.iter().any(|told| told.component == change.component)
+        };
+        for change in order.changes.iter().filter(first) {
+            let pool = self.router.component(change.component.as_str());
+            if let Some(cold_start) = pool.and_then(|pool| pool.cold_start()) {
                 cold_start.mark(Phase::Placed, clock::now());
             }
         }
-        true
+        self.record(told);
     }
 
-    /// Sets the node's targets and returns the changes that it made. A node may leave out a component
-    /// that it hasn't heard of yet; the next pass tells it again.
-    fn tell<'a>(&self, view: &NodeView, changes: &'a [Change]) -> Option<Vec<&'a Change>> {
-        if changes.is_empty() {
-            return Some(Vec::new());
-        }
-        let targets: Vec<Target> = changes.iter().map(target).collect();
-        let deltas = self.targets.set_targets(Some(view.version), &targets).ok()?;
-        let made = |change: &&Change| deltas.iter().any(|delta| delta.component == change.component);
-        Some(changes.iter().filter(made).collect())
-    }
-
-    fn no_place(&self, pool: &ComponentPool, known: &mut Remembered, why: &Unplaceable, now: Moment) {
-        let told = known.unplaceable.as_ref().is_some_and(|told| {
-            (told.obstacle, told.asked_mib, told.missing) == (why.obstacle, why.asked_mib, why.missing)
-        });
-        if !told {
-            let entry = Entry::new(Kind::Unplaceable, why.to_string())
-                .component(&why.component)
-                .data("askedMiB", why.asked_mib)
-                .data("largestNodeMiB", why.largest_mib)
-                .data("mostFreeMiB", why.most_free_mib)
-                .data("wanted", why.wanted)
-                .data("missing", why.missing);
+    fn record(&self, told: Vec<Told>) {
+        for Told { kind, component, message, reasons, numbers } in told {
+            let entry = Entry::new(kind, message).component(&component).reasons(reasons);
+            let entry = numbers.into_iter().fold(entry, |entry, (key, number)| entry.data(key, number));
             self.journal.record(entry);
         }
-        known.unplaceable = Some(why.clone());
-        if why.missing == why.wanted && pool.is_starving() {
-            pool.refuse(known.refusal.next(why, now));
+    }
+
+    fn refuse(&self, refused: &Refused, now: Moment) {
+        let Some(pool) = self.router.component(refused.why.component.as_str()) else { return };
+        if pool.is_starving() {
+            pool.refuse(StartFailure {
+                status: NO_PLACE,
+                reason: refused.why.to_string(),
+                retry_after: refused.retry_after,
+                until: now + refused.retry_after,
+            });
         }
     }
 }
 
-// === impl Plan ===
-
-impl Plan {
-    fn new(view: NodeView, wanted: Vec<Wanted>, entries: Vec<Entry>) -> Self {
-        let placement = placement::place(std::slice::from_ref(&view), &wanted);
-        Self { view, wanted, placement, entries }
-    }
-}
-
-// === impl Memory ===
-
-impl Memory {
-    fn remember(&mut self, pools: &[Arc<ComponentPool>], decided: &[u32]) {
-        for (pool, count) in pools.iter().zip(decided) {
-            self.components.entry(pool.name().clone()).or_default().decided = Some(*count);
-        }
-    }
-
-    fn forget_all_but(&mut self, pools: &[Arc<ComponentPool>]) {
-        if self.components.len() > pools.len() {
-            self.components.retain(|name, _| pools.iter().any(|pool| pool.name() == name));
-        }
-    }
-}
-
-// === impl Remembered ===
-
-impl Remembered {
-    fn scale(&mut self, pool: &ComponentPool, current: u32, now: Moment, entries: &mut Vec<Entry>) -> u32 {
-        let decided = scale(pool, current, self.panicked, now);
-        if decided.value.panic {
-            self.panicked = Some(now);
-        }
-        let count = decided.value.instances;
-        if count != current && self.decided != Some(count) {
-            let message = format!("{} should have {count} instances, not {current}", pool.name());
-            let entry = Entry::new(Kind::Scale, message)
-                .component(pool.name())
-                .reasons(decided.reasons)
-                .data("from", current)
-                .data("to", count);
-            entries.push(entry);
-        }
-        count
-    }
-}
-
-fn wanted(component: &Component, count: u32) -> Wanted {
-    Wanted {
-        component: component.name.clone(),
-        count,
-        min_instances: component.scaling.min_instances,
-        max_per_node: component.scaling.max_instances_per_node,
-        reserve_memory_mib: component.docker.reserve_memory_mib,
-    }
-}
-
-fn target(change: &Change) -> Target {
+fn target(change: &TargetChange) -> Target {
     Target { component: change.component.clone(), count: change.to, reasons: change.reasons.clone() }
-}
-
-fn entry(change: &Change) -> Entry {
-    let Change { node, component, from, to, reasons } = change;
-    Entry::new(Kind::Placement, format!("node {node} is to run {to} of {component}, not {from}"))
-        .component(component)
-        .reasons(reasons.iter().cloned())
-        .data("from", *from)
-        .data("to", *to)
 }

@@ -1,18 +1,21 @@
 //! The loop against a node that only remembers what it was told.
 
-use std::{collections::BTreeMap, future::poll_fn, pin::pin, sync::atomic::AtomicU32, task::Poll};
+use std::{
+    collections::BTreeMap, future::poll_fn, pin::pin, sync::atomic::AtomicU32, task::Poll, time::Duration,
+};
 
 use maelstrom_core::{
     component::Component,
-    decide::{placement::NodeView, pool::Reach},
+    decide::{autoscale, lease::Term, placement::NodeView, pool::Reach, scheduler::NodeState},
     names::NodeId,
     wire::{self, JournalEvent, ListEventsInput},
 };
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::router::{
-    AcquireError, Ask, Slot,
+    AcquireError, Ask, ComponentPool, Slot,
     tests::{component, endpoint, router, snapshot},
 };
 
@@ -72,7 +75,20 @@ impl Targets for TestNode {
         self.view.lock().clone()
     }
 
-    fn set_targets(&self, expected: Option<i64>, targets: &[Target]) -> Result<Vec<Delta>, VersionMismatch> {
+    fn state(&self) -> NodeState {
+        NodeState::new(self.view())
+    }
+
+    fn fence(&self, _: Term) -> Result<(), OldTerm> {
+        Ok(())
+    }
+
+    fn set_targets(
+        &self,
+        _: Option<Term>,
+        expected: Option<i64>,
+        targets: &[Target],
+    ) -> Result<Vec<Delta>, NotSet> {
         use std::sync::atomic::Ordering::SeqCst;
         self.calls.fetch_add(1, SeqCst);
         if self.interference.try_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
@@ -80,7 +96,7 @@ impl Targets for TestNode {
         }
         let current = self.view.lock().version;
         if let Some(expected) = expected.filter(|expected| *expected != current) {
-            return Err(VersionMismatch { node: NodeId::new("n1"), expected, current });
+            return Err(VersionMismatch { node: NodeId::new("n1"), expected, current }.into());
         }
         let mut deltas = Vec::new();
         self.change(|view| {
@@ -234,7 +250,7 @@ async fn what_has_no_place_is_refused_with_the_numbers_told_once_and_retried() {
     let why = world.control.target(big.name()).unwrap();
     assert_eq!(why.value, 1);
     assert!(why.reasons.iter().any(|reason| reason.contains("4096 MiB")), "{why:?}");
-    assert!(matches!(world.control.place("big"), Err(PlaceError::Unplaceable(_))));
+    assert!(matches!(world.control.place("big", false).await, Err(PlaceError::Unplaceable { .. })));
     // The machine grew: it is placed, and who comes waits.
     world.node.change(|view| view.total_memory_mib = 8192);
     world.control.pass(clock::now());
@@ -289,11 +305,11 @@ async fn a_queue_scales_up_after_its_patience_to_the_maximum() {
 #[tokio::test]
 async fn placing_by_hand_counts_as_a_request() {
     let world = World::new(1024, &[sized("web", 128)]);
-    assert_eq!(world.control.place("WEB").unwrap().as_str(), "n1");
+    assert_eq!(world.control.place("WEB", false).await, Ok(Placed::Here));
     assert_eq!(world.node.target("web"), 1);
     world.control.pass(clock::now() + Duration::from_secs(10));
     assert_eq!(world.node.target("web"), 1, "it stays for the idle timeout");
-    assert!(matches!(world.control.place("nope"), Err(PlaceError::NoSuchComponent(_))));
+    assert!(matches!(world.control.place("nope", false).await, Err(PlaceError::NoSuchComponent(_))));
 }
 
 #[tokio::test(start_paused = true)]

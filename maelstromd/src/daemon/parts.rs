@@ -12,21 +12,21 @@ use tokio_util::sync::CancellationToken;
 use super::{engine, ground::Ground, machine, routing::Routing};
 use crate::{
     api::{self, Insight, MaelstromService, NodeService},
-    cluster::{Peers, PeersParts, PeersSettings, Roles, RolesSettings},
+    cluster::{LeasedPermits, Peers, PeersParts, PeersSettings, Roles, RolesSettings},
     config::Settings,
-    control::{Control, Targets as _},
+    control::{AUTOSCALE_ROLE, Cluster, Control, PeerFleet, ROLE, Targets as _},
     docker::DockerEngine,
     events::cron::{self, Cron, CronCounts},
     gateway::{self, Gateway, GatewaySettings},
     images::{PruneSettings, Pruner, Pulls},
     logs::{ClusterLogs, InstanceLogs},
-    node::{HttpChecker, LocalPermits, Node, NodeParts, NodeSettings},
+    node::{HttpChecker, LocalPermits, Node, NodeParts, NodeSettings, StartPermits},
     router::Router,
     store,
 };
 
-/// What this node acts in: all that a node alone has to do.
-const ROLES: [&str; 3] = ["autoscale", cron::ROLE, "placement"];
+/// What this node acts in, if nobody else does.
+const ROLES: [&str; 2] = [cron::ROLE, ROLE];
 
 /// See the module.
 pub(super) struct Parts {
@@ -70,7 +70,7 @@ impl Parts {
             engine: engine.clone(),
             images: Arc::new(pulls.clone()),
             checker: Arc::new(HttpChecker),
-            permits: Arc::new(LocalPermits::default()),
+            permits: permits(ground, &roles),
             router: router.clone(),
             journal: journal.clone(),
             clock: clock.clone(),
@@ -84,8 +84,8 @@ impl Parts {
             parallel_starts: machine::cpus(),
         };
         let node = Node::new(id.clone(), node_parts, node_settings);
-        let control = Control::new(router.clone(), node.clone(), journal.clone());
         let peers = peers(settings, ground, &node, &router);
+        let control = control(ground, &router, &node, &roles, &peers);
         let logs = InstanceLogs {
             node: id.clone(),
             engine: engine.clone(),
@@ -179,8 +179,33 @@ fn roles(ground: &Ground, peer_url: &str) -> Arc<Roles> {
         journal.clone(),
         clock.clone(),
         RolesSettings::new(id.clone(), run, peer_url.to_owned()),
-        ROLES.map(Role::new).to_vec(),
+        // Where there are others the one role goes with the other.
+        ROLES.into_iter().chain(store.exclusive().then_some(AUTOSCALE_ROLE)).map(Role::new).collect(),
     )
+}
+
+/// Who may start an instance alone.
+fn permits(ground: &Ground, roles: &Arc<Roles>) -> Arc<dyn StartPermits> {
+    match ground.store.exclusive() {
+        true => Arc::new(LocalPermits::default()),
+        false => Arc::new(LeasedPermits::new(roles.clone())),
+    }
+}
+
+fn control(
+    ground: &Ground,
+    router: &Arc<Router>,
+    node: &Arc<Node>,
+    roles: &Arc<Roles>,
+    peers: &Arc<Peers>,
+) -> Arc<Control> {
+    let Ground { id, store, journal, .. } = ground;
+    if store.exclusive() {
+        return Control::new(router.clone(), node.clone(), journal.clone());
+    }
+    let fleet = Arc::new(PeerFleet(peers.clone()));
+    let cluster = Cluster { node: id.clone(), roles: roles.clone(), fleet };
+    Control::in_cluster(router.clone(), node.clone(), journal.clone(), cluster)
 }
 
 fn peers(settings: &Settings, ground: &Ground, node: &Arc<Node>, router: &Arc<Router>) -> Arc<Peers> {

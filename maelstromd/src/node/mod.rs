@@ -36,11 +36,12 @@ mod tests;
 use std::{sync::Arc, time::Duration};
 
 use maelstrom_core::{
-    decide::placement::NodeView,
+    decide::{lease::Term, placement::NodeView, scheduler::NodeState},
     journal::Kind,
     names::{ComponentName, NodeId},
     wire::NodeStatus,
 };
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 pub use check::{Checker, HttpChecker};
@@ -51,7 +52,7 @@ pub use status::NodeExplain;
 
 use crate::{
     cluster::Snapshot,
-    control::{Delta, Target, Targets, VersionMismatch},
+    control::{Delta, NotSet, OldTerm, Target, Targets, VersionMismatch},
     journal::Entry,
     node::{context::Context, repair::Strangers, unit::Unit},
 };
@@ -87,13 +88,16 @@ pub enum Containers {
 /// This node's instances.
 pub struct Node {
     context: Arc<Context>,
+    /// Orders are taken one after the other, under this lock: the highest term in role `placement` that was
+    /// heard of.
+    term: Mutex<Term>,
 }
 
 // === impl Node ===
 
 impl Node {
     pub fn new(id: NodeId, parts: NodeParts, settings: NodeSettings) -> Arc<Self> {
-        Arc::new(Self { context: Context::new(id, parts, settings) })
+        Arc::new(Self { context: Context::new(id, parts, settings), term: Mutex::default() })
     }
 
     /// Takes over the containers of the daemon's previous run, then keeps everything as wanted until
@@ -171,6 +175,15 @@ impl Node {
         self.context.tasks.stop(TASKS_LIMIT).await;
     }
 
+    fn take_term(&self, highest: &mut Term, term: Option<Term>) -> Result<(), OldTerm> {
+        let Some(given) = term else { return Ok(()) };
+        if given < *highest {
+            return Err(OldTerm { node: self.context.id.clone(), given, highest: *highest });
+        }
+        *highest = given;
+        Ok(())
+    }
+
     fn set_target(&self, target: &Target) -> Option<Delta> {
         let unit = self.known(&target.component)?;
         // A removed component only waits for its last instances to end.
@@ -206,17 +219,32 @@ impl Targets for Node {
         status::view(&self.context)
     }
 
+    fn state(&self) -> NodeState {
+        NodeState::of(&self.status())
+    }
+
     /// Components that this node doesn't know are left out.
-    fn set_targets(&self, expected: Option<i64>, targets: &[Target]) -> Result<Vec<Delta>, VersionMismatch> {
+    fn set_targets(
+        &self,
+        term: Option<Term>,
+        expected: Option<i64>,
+        targets: &[Target],
+    ) -> Result<Vec<Delta>, NotSet> {
+        let mut highest = self.term.lock();
+        self.take_term(&mut highest, term)?;
         let current = self.version();
         if let Some(expected) = expected.filter(|expected| *expected != current) {
-            return Err(VersionMismatch { node: self.context.id.clone(), expected, current });
+            return Err(VersionMismatch { node: self.context.id.clone(), expected, current }.into());
         }
         let deltas: Vec<Delta> = targets.iter().filter_map(|target| self.set_target(target)).collect();
         if !deltas.is_empty() {
             self.context.changed();
         }
         Ok(deltas)
+    }
+
+    fn fence(&self, term: Term) -> Result<(), OldTerm> {
+        self.take_term(&mut self.term.lock(), Some(term))
     }
 
     fn changes(&self) -> tokio::sync::watch::Receiver<i64> {

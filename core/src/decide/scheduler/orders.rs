@@ -102,7 +102,7 @@ impl Orders {
         let Some(one) = self.under_way.remove(&id) else { return Vec::new() };
         match outcome {
             Outcome::Done(made) => one.finish(|change| made.contains(&change.component), moves),
-            Outcome::Outdated(view) => one.finish(|change| change.shows_in(view), moves),
+            Outcome::Shown(view) => one.finish(|change| change.shows_in(view), moves),
             Outcome::Refused | Outcome::Lost => one.finish(|_| false, moves),
         }
     }

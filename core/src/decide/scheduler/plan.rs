@@ -47,12 +47,22 @@ pub struct TargetChange {
 pub enum Outcome<'a> {
     /// The targets of these components were set. A node leaves out what it hasn't heard of yet.
     Done(&'a [ComponentName]),
-    /// Its version is another by now, with these targets: by this very order, if that came twice.
-    Outdated(&'a NodeView),
+    /// Its targets are these now: by this order, or, if its version was another, by what came before.
+    Shown(&'a NodeView),
     /// It takes no orders of this term any more.
     Refused,
     /// There is no answer: it may have been carried out, or may still be.
     Lost,
+}
+
+/// Where a component is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// It runs on this node, or is about to.
+    On(NodeId),
+    /// A node has been told to run it, and has not answered.
+    Ordered,
+    Nowhere,
 }
 
 /// A component whose waiters are to be turned away.

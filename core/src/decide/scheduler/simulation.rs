@@ -313,7 +313,7 @@ impl Cluster {
                 machine.tell();
                 let outcome = match &flight.result {
                     Some(made) => Outcome::Done(made),
-                    None => Outcome::Outdated(&machine.view),
+                    None => Outcome::Shown(&machine.view),
                 };
                 self.scheduler.answered(id, &outcome);
                 answered = true;

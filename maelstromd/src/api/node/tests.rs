@@ -316,6 +316,7 @@ async fn every_method_of_the_contract_is_there() {
         "GetStatus",
         "ListNodeStatus",
         "PlaceComponent",
+        "ReportDemand",
         "StartStopComponents",
         "StatusChanged",
         "TerminateNode",

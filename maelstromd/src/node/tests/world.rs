@@ -167,7 +167,7 @@ impl World {
 
     pub(super) fn target(&self, count: u32) {
         let target = Target { component: name(), count, reasons: vec!["a test".into()] };
-        self.node.set_targets(None, &[target]).unwrap();
+        self.node.set_targets(None, None, &[target]).unwrap();
     }
 
     /// Lets all tasks run until they wait for time or for somebody.

@@ -1,0 +1,72 @@
+//! What the scheduler looks at, taken from this node's pools and targets and from what peers told.
+
+use maelstrom_core::{
+    decide::{
+        lease::Term,
+        scheduler::{ComponentState, NodeState, Reading, World},
+    },
+    names::NodeId,
+    time::Moment,
+};
+
+use super::{Cluster, Control, Memory, lead::Lead};
+use crate::{cluster::PeerView, router::ComponentPool};
+
+// === impl Control ===
+
+impl Control {
+    /// `None`: another node decides, or not all nodes were fenced yet.
+    pub(super) fn world(&self, memory: &mut Memory, now: Moment) -> Option<World> {
+        let Some(cluster) = &self.cluster else {
+            let components = self.router.pools().iter().map(|pool| alone(pool, now)).collect();
+            let nodes = vec![NodeState::new(self.targets.view())];
+            return Some(World { term: Term::default(), components, nodes });
+        };
+        let lead = memory.lead.as_mut().filter(|lead| lead.is_ready())?;
+        // Asked each time: the right to act ends by itself.
+        let term = cluster.roles.owns(&super::role()).filter(|term| *term == lead.term)?;
+        let peers = cluster.fleet.peers();
+        let ids: Vec<NodeId> = peers.iter().map(|peer| NodeId::new(peer.status.node_id.as_str())).collect();
+        lead.reports.look(&ids, now);
+        let components = self.router.pools().iter().map(|pool| with_reports(pool, lead, now)).collect();
+        Some(World { term, components, nodes: self.nodes(cluster, lead, &peers, now) })
+    }
+
+    fn nodes(&self, cluster: &Cluster, lead: &mut Lead, peers: &[PeerView], now: Moment) -> Vec<NodeState> {
+        let mut own = self.targets.state();
+        own.view.id = cluster.node.clone();
+        let mut nodes = vec![own];
+        lead.forget_all_but(peers);
+        for peer in peers {
+            let state = NodeState::of(&peer.status);
+            nodes.push(NodeState {
+                silent_for: peer.silent_since.map(|since| now.since(since)),
+                fenced: lead.has_fenced(&state.view.id, &state.incarnation),
+                known_for: now.since(lead.known_since(&state.view.id, &state.incarnation, now)),
+                ..state
+            });
+        }
+        nodes
+    }
+}
+
+fn alone(pool: &ComponentPool, now: Moment) -> ComponentState {
+    let load = pool.load(now);
+    ComponentState {
+        component: pool.component(),
+        demand: load.demand,
+        in_rotation: load.in_rotation,
+        starving: pool.is_starving(),
+    }
+}
+
+fn with_reports(pool: &ComponentPool, lead: &Lead, now: Moment) -> ComponentState {
+    let Reading { demand, in_rotation, starving } = lead.reports.total(pool.name(), reading(pool, now), now);
+    ComponentState { component: pool.component(), demand, in_rotation, starving }
+}
+
+/// What this node is asked for.
+pub(super) fn reading(pool: &ComponentPool, now: Moment) -> Reading {
+    let load = pool.load(now);
+    Reading { demand: load.demand, in_rotation: load.in_rotation, starving: pool.is_starving() }
+}
