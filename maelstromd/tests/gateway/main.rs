@@ -9,5 +9,6 @@ mod http2;
 mod limits;
 mod relay;
 mod relay_failing;
+mod relay_streams;
 mod streams;
 mod world;
