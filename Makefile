@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo cluster cluster-down test lint bench fmt localstack localstack-down
+.PHONY: help setup build demo cluster cluster-down test test-cluster lint bench fmt localstack localstack-down
 
 # A shell that never read rustup's profile still finds it.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -65,6 +65,14 @@ test: lint ## everything that must hold: lint, unit, conformance, real container
 	else \
 	  exec cargo test --locked --workspace --no-fail-fast -- $(FILTER); \
 	fi
+
+test-cluster: setup ## several hosts under load that are killed, cut off and frozen; a quarter of an hour (FILTER=name)
+	@tests/setup/packages test cluster
+	@localstack/run up dynamodb
+	@cargo build --locked --workspace --all-targets
+	@target/debug/app-image
+	@eval "$$(localstack/run env | grep AWS_ENDPOINT_URL_DYNAMODB=)"; \
+	  exec cargo test --locked --package maelstrom-tests --test cluster -- --include-ignored --test-threads=1 $(FILTER)
 
 lint: setup ## formatting, clippy, shell scripts and the Terraform module; warnings are errors
 	$(call say,Linting)
