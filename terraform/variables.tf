@@ -405,7 +405,7 @@ variable "terminate_hook_timeout_seconds" {
 }
 
 variable "launch_hook" {
-  description = "true: a new node counts as in service when maelstromd says that it has joined, and one that never does is replaced."
+  description = "true: a new node counts as in service when maelstromd says that it has joined, and one that never does is replaced. This version of maelstromd never says so: leave it off."
   type        = bool
   default     = false
 }
