@@ -84,6 +84,9 @@ pub(crate) enum Command {
     /// Look at nodes and instances
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Make the store of a cluster
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Follow what instances write
     Logs(LogsArgs),
     /// What the daemon decided, and why
@@ -276,6 +279,19 @@ pub(crate) struct PsArgs {
     pub(crate) watch: WatchArgs,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Make the DynamoDB table of a cluster, if it isn't there; needs no daemon
+    #[command(
+        after_help = "Region and credentials are found as every AWS tool finds them. Can be run again at any time."
+    )]
+    Init {
+        /// The table, as in MAEL_STORE
+        #[arg(value_name = "dynamodb:TABLE", value_parser = table, env = "MAEL_STORE")]
+        table: String,
+    },
+}
+
 #[derive(Args, Clone, Debug)]
 pub(crate) struct LogsArgs {
     /// Components: names, or with * at either end; all unless given
@@ -351,6 +367,17 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn positive(duration: Duration) -> Result<Duration, String> {
     if duration.is_zero() { Err("must be more than nothing".into()) } else { Ok(duration) }
+}
+
+/// The name of the table in a store setting.
+fn table(text: &str) -> Result<String, String> {
+    match text.split_once(':') {
+        Some(("dynamodb", name)) if !name.is_empty() => Ok(name.to_owned()),
+        Some(("sqlite", _)) => {
+            Err("a file is made by the daemon that uses it; dynamodb:TABLE is allowed".into())
+        }
+        _ => Err("dynamodb:TABLE is allowed".into()),
+    }
 }
 
 fn regex(text: &str) -> Result<regex_lite::Regex, String> {

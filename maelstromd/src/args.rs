@@ -1,4 +1,4 @@
-//! The command line: `maelstromd`, `maelstromd config`, `maelstromd store init`, and a flag for each setting, made from the table.
+//! The command line: `maelstromd`, `maelstromd config`, and a flag for each setting, made from the table.
 
 use std::path::PathBuf;
 
@@ -19,8 +19,6 @@ pub enum Action {
     Run,
     /// Print the effective configuration and leave.
     PrintConfig,
-    /// Make the table that is to be the store, and leave.
-    InitStore,
 }
 
 /// Reads the command line; `--help`, `--version` and mistakes come back as clap's error, which prints
@@ -30,20 +28,12 @@ pub fn parse(
     environment: Vec<(String, String)>,
 ) -> Result<Args, clap::Error> {
     let matches = command().try_get_matches_from(arguments)?;
-    let mut flags: Vec<(String, String)> = SETTINGS
+    let flags: Vec<(String, String)> = SETTINGS
         .iter()
         .filter_map(|setting| Some((setting.key.to_owned(), matches.get_one::<String>(setting.key)?.clone())))
         .collect();
     let action = match matches.subcommand() {
         Some(("config", _)) => Action::PrintConfig,
-        Some(("store", store)) => {
-            let init = store.subcommand_matches("init");
-            if let Some(named) = init.and_then(|init| init.get_one::<String>("named")) {
-                flags.retain(|(key, _)| key != "store");
-                flags.push(("store".to_owned(), named.clone()));
-            }
-            Action::InitStore
-        }
         _ => Action::Run,
     };
     Ok(Args {
@@ -75,15 +65,6 @@ fn command() -> Command {
         .arg(file("env-file").short('f').long("env-file").help("settings as NAME=value lines"))
         .subcommand(
             Command::new("config").about("Print the effective configuration and where each value came from"),
-        )
-        .subcommand(
-            Command::new("store").about("Work on the store itself").subcommand_required(true).subcommand(
-                Command::new("init").about("Make the DynamoDB table of a cluster, if it isn't there").arg(
-                    Arg::new("named")
-                        .value_name("dynamodb:TABLE")
-                        .help("the table [default: the one in MAEL_STORE]"),
-                ),
-            ),
         );
     for setting in SETTINGS {
         let default = setting.default.map_or_else(String::new, |default| format!(" [default: {default}]"));
@@ -122,16 +103,6 @@ mod tests {
             assert_eq!(args.action, Action::PrintConfig);
             assert_eq!(args.sources.flags, [("public_port".to_owned(), "0".to_owned())]);
         }
-    }
-
-    #[test]
-    fn the_store_to_make_is_named_or_the_one_that_is_set() {
-        let args = parsed(&["store", "init", "dynamodb:a"]).unwrap();
-        assert_eq!(args.action, Action::InitStore);
-        assert_eq!(args.sources.flags, [("store".to_owned(), "dynamodb:a".to_owned())]);
-        let args = parsed(&["--store", "dynamodb:b", "store", "init"]).unwrap();
-        assert_eq!(args.sources.flags, [("store".to_owned(), "dynamodb:b".to_owned())]);
-        assert_eq!(parsed(&["store"]).unwrap_err().exit_code(), 2);
     }
 
     #[test]

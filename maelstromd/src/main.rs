@@ -5,12 +5,11 @@
 
 use std::{io::Write as _, process::ExitCode, time::Duration};
 
-use maelstrom_core::ports::store::StoreError;
 use maelstromd::{
     args::{self, Action},
-    config::{self, Settings, StoreSetting},
+    config::{self, Settings},
     daemon::{self, Daemon, Order},
-    store, telemetry,
+    telemetry,
 };
 
 const EXIT_USAGE: u8 = 2;
@@ -40,36 +39,11 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    if args.action == Action::InitStore {
-        return init_store(&loaded.settings.store);
-    }
     telemetry::start(&loaded.settings);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     serve(loaded.settings)
-}
-
-fn init_store(setting: &StoreSetting) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let made = match runtime {
-        Ok(runtime) => runtime.block_on(store::init(setting)),
-        Err(error) => {
-            Err(StoreError::Unavailable { reason: format!("the system gives no threads: {error}") })
-        }
-    };
-    match made {
-        Ok(lines) => {
-            for line in lines {
-                let _ = writeln!(std::io::stdout(), "{line}");
-            }
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "maelstromd: {error}");
-            ExitCode::FAILURE
-        }
-    }
 }
 
 /// The daemon's life, and that of the next one where it restarts in place.

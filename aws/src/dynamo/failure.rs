@@ -132,7 +132,7 @@ impl Place {
         let message = error.message().unwrap_or("no message");
         if code == "ResourceNotFoundException" {
             return self.broken(format_args!(
-                "does not exist; make it with `maelstromd store init dynamodb:{}`, or correct table, region \
+                "does not exist; make it with `maelctl store init dynamodb:{}`, or correct table, region \
                  or account",
                 self.table
             ));

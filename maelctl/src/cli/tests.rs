@@ -60,3 +60,17 @@ fn bad_values_are_refused() {
         assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
     }
 }
+
+#[test]
+fn a_store_is_made_of_a_table_only() {
+    let cli = parse("maelctl store init dynamodb:cluster").unwrap();
+    let Command::Store(StoreCommand::Init { table }) = cli.command else { panic!("not store init") };
+    assert_eq!(table, "cluster");
+    for line in
+        ["maelctl store init sqlite:a.db", "maelctl store init dynamodb:", "maelctl store init cluster"]
+    {
+        let error = parse(line).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{line}");
+        assert!(error.to_string().contains("dynamodb:TABLE is allowed"), "{error}");
+    }
+}

@@ -33,7 +33,7 @@ impl Store {
     pub(super) fn create(table: &str) -> Result<Self> {
         let store = Self { endpoint: endpoint()?, table: table.to_owned() };
         let environment = store.environment(store.endpoint);
-        let mut command = Command::new(program("maelstromd")?);
+        let mut command = Command::new(program("maelctl")?);
         finish(command.args(["store", "init", &format!("dynamodb:{table}")]).envs(environment))?;
         Ok(store)
     }

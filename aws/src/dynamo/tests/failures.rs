@@ -155,6 +155,6 @@ async fn every_call_says_which_table_is_gone() {
         told(store.remove_heartbeat(NodeId::new("n"), "run".into()).await),
     ];
     for error in errors {
-        says(&error.to_string(), &[&fixture.table, "does not exist", "maelstromd store init"]);
+        says(&error.to_string(), &[&fixture.table, "does not exist", "maelctl store init"]);
     }
 }

@@ -43,7 +43,7 @@ async fn a_missing_table_says_how_to_make_it() {
     let error = open_error(&fixture, "nope-nope").await;
     let StoreError::Broken { reason } = &error else { panic!("{error}") };
     assert!(reason.contains("'nope-nope' in us-east-1 does not exist"), "{reason}");
-    assert!(reason.contains("maelstromd store init dynamodb:nope-nope"), "{reason}");
+    assert!(reason.contains("maelctl store init dynamodb:nope-nope"), "{reason}");
 }
 
 #[tokio::test]
