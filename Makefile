@@ -82,12 +82,14 @@ lint: setup ## formatting, clippy, shell scripts and the Terraform module; warni
 	@if command -v shellcheck >/dev/null; then shellcheck -x -P SCRIPTDIR $(scripts); fi
 	@if command -v python3 >/dev/null; then terraform/tests/run quick; fi
 
-bench: setup ## against nginx and haproxy (PART=warm,latency,memory,cold,standby ROUNDS=6 SECONDS=3)
-	@tests/setup/packages bench
+bench: setup ## against nginx and haproxy (PART=warm,latency,memory,cold,standby,cluster ROUNDS=6 SECONDS=3)
+	@tests/setup/packages bench cluster
 	$(call say,Building what ships; whole-program optimisation takes some minutes)
 	@cargo build --locked --release --package maelstromd
-	@cargo build --locked --profile fast --package maelstrom-tests --bin bench
-	@BENCH_SECONDS='$(SECONDS)' target/fast/bench
+	@cargo build --locked --profile fast --package maelstromd --package maelctl --package maelstrom-tests \
+	  --bin maelstromd --bin maelctl --bin bench
+	@localstack/run up dynamodb
+	@eval "$$(localstack/run env | grep AWS_ENDPOINT_URL_DYNAMODB=)"; BENCH_SECONDS='$(SECONDS)' target/fast/bench
 
 fmt: ## format the sources
 	@cargo fmt --all

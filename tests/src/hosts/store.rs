@@ -54,6 +54,27 @@ impl Store {
         ]
     }
 
+    /// Heartbeats of so many more nodes, as one that was stopped in the middle leaves its own: read by all,
+    /// and written by nobody again.
+    pub(super) fn add_heartbeats(&self, count: usize) -> Result<()> {
+        for index in 0..count {
+            let text = |text: String| json!({ "S": text });
+            let number = |number: u64| json!({ "N": number.to_string() });
+            let item = json!({
+                "pk": text("heartbeat".into()),
+                "sk": text(format!("pretended-node-{index}")),
+                "incarnation": text(format!("{index:026}")),
+                "beat": number(1_000_000),
+                "duration_ms": number(20_000),
+                "peer_url": text(format!("http://10.11.12.{index}:8374")),
+                "written_at": number(1_700_000_000_000),
+                "expires": number(4_000_000_000),
+            });
+            self.call("PutItem", &json!({ "TableName": self.table, "Item": item }))?;
+        }
+        Ok(())
+    }
+
     fn call(&self, action: &str, input: &Value) -> Result<Value> {
         let mut stream = TcpStream::connect_timeout(&self.endpoint, LIMIT)?;
         stream.set_read_timeout(Some(LIMIT))?;

@@ -6,11 +6,12 @@
 //! round gives one ratio, the median counts.
 //!
 //! Parts (`PART`, comma separated, all by default): `warm`, `latency`, `memory`,
-//! `cold`, `standby`. Further settings: [`options`].
+//! `cold`, `standby`, `cluster`. Further settings: [`options`].
 //! Ends with 1 when a "must" is missed, with 2 when it could not measure.
 
 mod backend;
 mod client;
+mod cluster;
 mod cold;
 mod daemon;
 mod latency;
@@ -78,10 +79,13 @@ async fn measure(options: &Options, docker: &Docker, report: &mut Report) -> Res
     if options.runs(Part::Standby) {
         cold::measure_standby(options, docker, daemon.as_ref(), report).await?;
     }
-    match daemon {
-        Some(daemon) => daemon.stop().await,
-        None => Ok(()),
+    if let Some(daemon) = daemon {
+        daemon.stop().await?;
     }
+    if options.runs(Part::Cluster) {
+        cluster::measure(options, report).await?;
+    }
+    Ok(())
 }
 
 /// Each on a daemon that has done nothing yet: what the allocator keeps from one load would count for the next.

@@ -3,7 +3,7 @@
 //! | variable | default | meaning |
 //! | --- | --- | --- |
 //! | `PART` | all | comma list of parts |
-//! | `ROUNDS` | 6 (20 for cold and standby) | interleaved rounds |
+//! | `ROUNDS` | 6 (20 for cold and standby; in a cluster 50 and 5) | interleaved rounds |
 //! | `BENCH_SECONDS` | 3 | of load per subject and round |
 //! | `CONNECTIONS` | `32,256` | of the warm path |
 //! | `RATES` | `500,1000` | requests a second of the latency part |
@@ -24,14 +24,16 @@ pub(crate) enum Part {
     Memory,
     Cold,
     Standby,
+    Cluster,
 }
 
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("warm", Part::Warm),
     ("latency", Part::Latency),
     ("memory", Part::Memory),
     ("cold", Part::Cold),
     ("standby", Part::Standby),
+    ("cluster", Part::Cluster),
 ];
 
 pub(crate) struct Options {
