@@ -109,6 +109,20 @@ class Launcher(unittest.TestCase):
         self.assertIn(str(self.port), done.stderr)
         self.assertIn("MAEL_TEST_DYNAMODB_PORT", done.stderr)
 
+    def test_the_next_free_port_is_taken_where_none_was_asked_for(self):
+        with socket.socket() as taken:
+            try:
+                taken.bind(("127.0.0.1", 8000))
+                taken.listen()
+            except OSError:
+                pass  # Somebody else has it: all the same.
+            done = self.run_launcher("up", "dynamodb", MAEL_TEST_DYNAMODB_PORT="")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("port 8000 is taken", done.stderr)
+        self.port = int((self.state / "dynamodb.port").read_text())
+        self.assertGreater(self.port, 8000)
+        self.assertTrue(self.listens())
+
     def test_another_port_than_the_running_one_is_refused(self):
         self.up()
         done = self.run_launcher("up", "dynamodb", MAEL_TEST_DYNAMODB_PORT=str(free_port()))
