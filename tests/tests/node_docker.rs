@@ -69,7 +69,7 @@ impl Rig {
             router: router.clone(),
             journal: journal.clone(),
             clock,
-            roles: watch::channel(std::collections::BTreeMap::new()).1,
+            roles: Arc::new(Default::default),
         };
         let settings = NodeSettings {
             incarnation: "1".into(),

@@ -154,6 +154,12 @@ impl Roles {
     }
 
     /// Who acts in `role`, in which term, as the store said last; this node only while it may act.
+    /// All roles that this node may act in now, each with its term.
+    pub fn owned(&self) -> BTreeMap<Role, Term> {
+        let (lease, now) = (self.lease.lock(), self.clock.now());
+        lease.roles().filter_map(|role| Some((role.clone(), lease.owns(role, now)?))).collect()
+    }
+
     pub fn owner_of(&self, role: &Role) -> Option<(NodeId, Term)> {
         let own = &self.settings.node;
         if let Some(term) = self.owns(role) {
@@ -386,11 +392,7 @@ impl Roles {
 
     /// Puts what changed since last time in the journal and wakes those who follow.
     fn tell(&self, how_lost: &str) {
-        let owned: BTreeMap<Role, Term> = {
-            let (lease, now) = (self.lease.lock(), self.clock.now());
-            let roles = lease.roles();
-            roles.filter_map(|role| Some((role.clone(), lease.owns(role, now)?))).collect()
-        };
+        let owned = self.owned();
         self.told.send_if_modified(|told| {
             if *told == owned {
                 return false;

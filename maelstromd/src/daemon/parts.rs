@@ -20,7 +20,7 @@ use crate::{
     gateway::{self, Gateway, GatewaySettings},
     images::{PruneSettings, Pruner, Pulls},
     logs::{ClusterLogs, InstanceLogs},
-    node::{HttpChecker, LocalPermits, Node, NodeParts, NodeSettings, StartPermits},
+    node::{HttpChecker, LocalPermits, Node, NodeParts, NodeSettings, OwnedRoles, StartPermits},
     router::Router,
     store,
 };
@@ -74,7 +74,7 @@ impl Parts {
             router: router.clone(),
             journal: journal.clone(),
             clock: clock.clone(),
-            roles: roles.changes(),
+            roles: owned_roles(&roles),
         };
         let node_settings = NodeSettings {
             incarnation: roles.incarnation().to_owned(),
@@ -182,6 +182,11 @@ fn roles(ground: &Ground, peer_url: &str) -> Arc<Roles> {
         // Where there are others the one role goes with the other.
         ROLES.into_iter().chain(store.exclusive().then_some(AUTOSCALE_ROLE)).map(Role::new).collect(),
     )
+}
+
+fn owned_roles(roles: &Arc<Roles>) -> OwnedRoles {
+    let roles = roles.clone();
+    Arc::new(move || roles.owned())
 }
 
 /// Who may start an instance alone.

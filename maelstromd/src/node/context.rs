@@ -27,6 +27,9 @@ use super::{
 };
 use crate::{journal::Journal, router::Router, tasks::Tasks};
 
+/// Tells the roles that this node may act in at the moment, each with its term.
+pub type OwnedRoles = Arc<dyn Fn() -> BTreeMap<Role, Term> + Send + Sync>;
+
 pub(super) struct Context {
     pub(super) id: NodeId,
     pub(super) engine: Arc<dyn ContainerEngine>,
@@ -37,8 +40,7 @@ pub(super) struct Context {
     pub(super) journal: Arc<Journal>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) settings: NodeSettings,
-    /// What this node acts in.
-    pub(super) roles: watch::Receiver<BTreeMap<Role, Term>>,
+    pub(super) roles: OwnedRoles,
     pub(super) slots: StartSlots,
     pub(super) started_at: WallTime,
     /// Convergers and instances.
@@ -66,8 +68,8 @@ pub struct NodeParts {
     pub router: Arc<Router>,
     pub journal: Arc<Journal>,
     pub clock: Arc<dyn Clock>,
-    /// What this node acts in, for its status.
-    pub roles: watch::Receiver<BTreeMap<Role, Term>>,
+    /// For this node's status: asked each time, since a right ends by itself.
+    pub roles: OwnedRoles,
 }
 
 // === impl Context ===

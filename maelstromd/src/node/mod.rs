@@ -45,7 +45,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 pub use check::{Checker, HttpChecker};
-pub use context::NodeParts;
+pub use context::{NodeParts, OwnedRoles};
 pub use permits::{LocalPermits, Permit, StartPermits};
 pub use start::{Images, Occasion};
 pub use status::NodeExplain;

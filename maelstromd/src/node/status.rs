@@ -72,8 +72,8 @@ fn failures(context: &Context) -> Vec<FailureInfo> {
 }
 
 fn roles(context: &Context) -> Vec<RoleInfo> {
-    let roles = context.roles.borrow();
-    roles.iter().map(|(role, term)| RoleInfo { role: role.to_string(), term: signed(term.0) }).collect()
+    let roles = (context.roles)().into_iter();
+    roles.map(|(role, term)| RoleInfo { role: role.to_string(), term: signed(term.0) }).collect()
 }
 
 fn targets(view: &NodeView) -> Vec<TargetInfo> {

@@ -66,7 +66,7 @@ impl World {
             router: router.clone(),
             journal: journal.clone(),
             clock: clock.clone(),
-            roles: tokio::sync::watch::channel(std::collections::BTreeMap::new()).1,
+            roles: Arc::new(Default::default),
         };
         let settings = NodeSettings {
             incarnation: "1".into(),

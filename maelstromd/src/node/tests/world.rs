@@ -128,7 +128,7 @@ impl World {
             router: router.clone(),
             journal: journal.clone(),
             clock: Arc::new(clock.clone()),
-            roles: watch::channel(std::collections::BTreeMap::new()).1,
+            roles: Arc::new(Default::default),
         };
         let settings = NodeSettings {
             incarnation: "1".into(),
