@@ -148,6 +148,9 @@ impl Daemon {
         base.spawn("routing", routing.run(base.token().clone()));
         let signals =
             PeersSignals { versions: node.changes(), roles: roles.changes(), readings: roles.readings() };
+        let (told, proofs) = (peers.clone(), peers.changes());
+        let statuses = move || told.view().into_iter().map(|peer| peer.status).collect();
+        work.spawn_cancellable("proofs", node.clone().follow_proofs(statuses, proofs));
         base.spawn("peers", peers.run(signals, base.token().clone()));
         base.spawn("roles", roles.run(base.token().clone()));
         base.spawn_cancellable("engine watch", engine::watch(engine, journal));

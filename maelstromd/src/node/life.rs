@@ -139,11 +139,15 @@ impl Life {
 
     async fn container(&mut self, begin: Begin) -> Result<(Container, Option<Permit>), Ending> {
         match begin {
-            Begin::New { alone } => match start::start(&self.context, &self.instance, alone).await {
-                Ok(Started { container, permit }) => Ok((container, permit)),
-                Err(NoStart::Stopped) => Err(self.asked()),
-                Err(NoStart::Failed { failure, container }) => Err(Ending::NotStarted { failure, container }),
-            },
+            Begin::New { alone } => {
+                match start::start(&self.context, &self.unit, &self.instance, alone).await {
+                    Ok(Started { container, permit }) => Ok((container, permit)),
+                    Err(NoStart::Stopped) => Err(self.asked()),
+                    Err(NoStart::Failed { failure, container }) => {
+                        Err(Ending::NotStarted { failure, container })
+                    }
+                }
+            }
             Begin::Running(container) | Begin::Paused(container) => Ok((container, None)),
         }
     }

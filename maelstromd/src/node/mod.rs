@@ -24,6 +24,7 @@ mod host;
 mod instance;
 mod life;
 mod permits;
+mod proofs;
 mod repair;
 mod start;
 mod status;

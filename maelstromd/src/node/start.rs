@@ -18,6 +18,7 @@ use super::{
     failure::Failure,
     instance::{Instance, Wish},
     permits::Permit,
+    unit::Unit,
 };
 use crate::router::Phase;
 
@@ -58,6 +59,7 @@ pub(super) struct Started {
 /// container is left behind; the waits before them end when the instance isn't wanted any more.
 pub(super) async fn start(
     context: &Arc<Context>,
+    unit: &Unit,
     instance: &Instance,
     alone: bool,
 ) -> Result<Started, NoStart> {
@@ -65,8 +67,8 @@ pub(super) async fn start(
     let mut wish = instance.wish.subscribe();
     let permit = match alone {
         true => {
-            let turn = context.permits.acquire(instance.component.name.clone());
-            Some(wanted(&mut wish, TURN_LIMIT, "its turn to start", async { Ok(turn.await) }).await?)
+            let turn = turn(context, unit, instance);
+            wanted(&mut wish, TURN_LIMIT, "its turn to start", async { Ok(turn.await) }).await?
         }
         false => None,
     };
@@ -86,6 +88,16 @@ pub(super) async fn start(
         made => made?,
     };
     Ok(Started { container, permit })
+}
+
+/// Its turn to start alone, unless another instance proves meanwhile that there is no need.
+async fn turn(context: &Context, unit: &Unit, instance: &Instance) -> Option<Permit> {
+    let turn = context.permits.acquire(instance.component.name.clone());
+    tokio::select! {
+        biased;
+        () = unit.may_start_beside_others() => None,
+        permit = turn => Some(permit),
+    }
 }
 
 /// Creates and starts, in one of the machine's start slots.

@@ -18,7 +18,7 @@ use maelstrom_core::{
     time::{Moment, WallTime},
 };
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use history::Rollout;
 pub(super) use history::RolloutNews;
@@ -32,6 +32,8 @@ pub(super) struct Unit {
     /// Something changed: the converger looks at everything again.
     pub(super) wake: Notify,
     converges: AtomicBool,
+    /// Rises with each version that was found to work.
+    proofs: watch::Sender<u64>,
     inner: Mutex<Inner>,
 }
 
@@ -47,7 +49,7 @@ struct Inner {
     last_failure: Option<(Failure, WallTime)>,
     /// What requests are answered here since nothing can be started.
     refused: Option<StartFailure>,
-    /// The version of which an instance has passed its check.
+    /// The version of which an instance has passed its check, here or on another node.
     proven: Option<i64>,
     /// What the image's name points at, and since when that is known.
     image: Option<(String, Moment)>,
@@ -59,7 +61,13 @@ struct Inner {
 
 impl Unit {
     pub(super) fn new(name: ComponentName) -> Self {
-        Self { name, wake: Notify::new(), converges: AtomicBool::new(false), inner: Mutex::default() }
+        Self {
+            name,
+            wake: Notify::new(),
+            converges: AtomicBool::new(false),
+            proofs: watch::Sender::default(),
+            inner: Mutex::default(),
+        }
     }
 
     /// True for the one who is to start the converger.
@@ -178,6 +186,17 @@ impl Unit {
     pub(super) fn starts_alone(&self) -> bool {
         let inner = self.inner.lock();
         inner.component.as_ref().is_some_and(|component| inner.starts_alone(component))
+    }
+
+    /// Returns when a start needs no turn any more.
+    pub(super) async fn may_start_beside_others(&self) {
+        let mut proofs = self.proofs.subscribe();
+        while self.starts_alone() {
+            // The sender lives in this.
+            if proofs.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// All instances, with their requests as `in_flight` tells them.

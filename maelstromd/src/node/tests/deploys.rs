@@ -1,11 +1,13 @@
 //! New versions, other images, start orders.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use maelstrom_core::{
     decide::{converge::State, health::Probe},
     testing::engine::{Delays, ImageBehaviour, Operation},
+    wire::{ComponentInfo, NodeStatus},
 };
+use parking_lot::Mutex;
 
 use super::world::{World, docker, web};
 
@@ -191,6 +193,36 @@ async fn series_starts_one_at_a_time() {
 #[tokio::test]
 async fn seriesfirst_starts_the_first_alone() {
     assert_eq!(most_starts_at_a_time("seriesfirst").await, 1);
+}
+
+#[tokio::test]
+async fn seriesfirst_starts_all_when_the_first_serves_on_another_node() {
+    let component = web(|web| web.start_parallelism = Some("seriesfirst".into()));
+    let version = component.version;
+    let world = World::new(component).await;
+    *world.checker.answer.lock() = Some(Probe::Failed("not yet".into()));
+    let statuses = Arc::new(Mutex::new(Vec::new()));
+    let (told, (changed, changes)) = (statuses.clone(), tokio::sync::watch::channel(0));
+    let proofs = world.node.clone().follow_proofs(move || told.lock().clone(), changes);
+    let proofs = tokio::spawn(proofs);
+    world.target(4);
+    world.pass(Duration::from_secs(5), |world| assert_eq!(world.engine.containers().len(), 1)).await;
+    let serving = |version| {
+        let web = ComponentInfo {
+            component_name: "web".into(),
+            component_version: version,
+            status: "active".into(),
+            ..Default::default()
+        };
+        Arc::new(NodeStatus { running_components: vec![web], ..Default::default() })
+    };
+    *statuses.lock() = vec![serving(version + 1)];
+    changed.send_replace(1);
+    world.pass(Duration::from_secs(5), |world| assert_eq!(world.engine.containers().len(), 1)).await;
+    *statuses.lock() = vec![serving(version)];
+    changed.send_replace(2);
+    world.until("four start beside each other", |world| world.engine.containers().len() == 4).await;
+    proofs.abort();
 }
 
 #[tokio::test]

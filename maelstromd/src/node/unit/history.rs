@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use maelstrom_core::{
+    component::StartParallelism,
     decide::converge::{Observed, State},
     time::{Moment, WallTime},
 };
@@ -62,11 +63,36 @@ impl Unit {
 
     /// An instance passed its check: its version works.
     pub(in crate::node) fn proved(&self, version: i64) {
-        let mut inner = self.inner.lock();
-        if inner.component.as_ref().is_some_and(|component| component.version == version) {
+        {
+            let mut inner = self.inner.lock();
+            if inner.component.as_ref().is_none_or(|component| component.version != version) {
+                return;
+            }
             inner.proven = Some(version);
             inner.last_failure = None;
             inner.refused = None;
+        }
+        self.proofs.send_modify(|proofs| *proofs += 1);
+    }
+
+    /// The version that has to be proved, by one instance alone, before others may start beside each other.
+    pub(in crate::node) fn unproved(&self) -> Option<i64> {
+        let inner = self.inner.lock();
+        let component = inner.component.as_ref()?;
+        let first_alone = component.start_parallelism == StartParallelism::SeriesFirst;
+        (first_alone && inner.starts_alone(component)).then_some(component.version)
+    }
+
+    /// An instance passed its check on another node: its version works, whatever failed here.
+    pub(in crate::node) fn proved_elsewhere(&self, version: i64) {
+        let news = {
+            let mut inner = self.inner.lock();
+            let this = inner.component.as_ref().is_some_and(|component| component.version == version);
+            this && inner.proven.replace(version) != Some(version)
+        };
+        if news {
+            self.proofs.send_modify(|proofs| *proofs += 1);
+            self.wake.notify_one();
         }
     }
 
