@@ -118,6 +118,12 @@ impl Lease {
         self.held.keys()
     }
 
+    /// Whether heartbeats are to be read as often as may be: an owner has been silent for half of the time
+    /// after which it is called dead, and then each moment counts.
+    pub fn doubts_an_owner(&self, now: Moment) -> bool {
+        self.watches.doubts_any(self.watches.duration() / 2, now)
+    }
+
     /// What to bid for. `roles` must have been read before `heartbeats`, which were asked for at `asked`
     /// and answered at `now`. Also notes which roles others hold by now.
     pub fn bids(

@@ -45,7 +45,8 @@ pub struct RolesSettings {
     pub incarnation: String,
     pub peer_url: String,
     /// A node silent for so long loses its roles. Long enough for a slow store, short enough that a dead
-    /// node's cron rules are caught up with by the next owner.
+    /// node's cron rules are caught up with by the next owner: with the time until its last beat is first
+    /// seen, and a look, others act within 20 s of its death.
     pub duration: Duration,
     /// Several beats fit in a duration, so that one lost is no loss.
     pub beat_every: Duration,
@@ -101,8 +102,8 @@ impl RolesSettings {
             node,
             incarnation,
             peer_url,
-            duration: Duration::from_secs(20),
-            beat_every: Duration::from_secs(5),
+            duration: Duration::from_secs(14),
+            beat_every: Duration::from_secs(4),
             look_every: Duration::from_secs(1),
         }
     }
@@ -153,13 +154,13 @@ impl Roles {
         self.lease.lock().owns(role, self.clock.now())
     }
 
-    /// Who acts in `role`, in which term, as the store said last; this node only while it may act.
     /// All roles that this node may act in now, each with its term.
     pub fn owned(&self) -> BTreeMap<Role, Term> {
         let (lease, now) = (self.lease.lock(), self.clock.now());
         lease.roles().filter_map(|role| Some((role.clone(), lease.owns(role, now)?))).collect()
     }
 
+    /// Who acts in `role`, in which term, as the store said last; this node only while it may act.
     pub fn owner_of(&self, role: &Role) -> Option<(NodeId, Term)> {
         let own = &self.settings.node;
         if let Some(term) = self.owns(role) {
@@ -310,14 +311,14 @@ impl Roles {
     }
 
     /// Who owns what, then who lives, in this order. Heartbeats change slowly and are read as seldom as
-    /// they are written.
+    /// they are written, unless an owner is late with its own.
     async fn read(&self) -> StoreResult<(Arc<Reading>, WhoLives)> {
         let roles = self.store.roles().await?;
         let asked = self.clock.now();
         if self.store.exclusive() {
             return Ok((Arc::new(Reading { heartbeats: Vec::new(), roles, asked }), WhoLives::AsOfNow));
         }
-        if asked < *self.heartbeats_due.lock() {
+        if asked < *self.heartbeats_due.lock() && !self.lease.lock().doubts_an_owner(asked) {
             let last = self.reading.borrow().clone();
             let reading = Reading { heartbeats: last.heartbeats.clone(), roles, asked: last.asked };
             return Ok((Arc::new(reading), WhoLives::AsOfBefore));

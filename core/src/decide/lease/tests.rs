@@ -121,6 +121,21 @@ fn a_contender_steals_only_after_a_whole_duration_of_silence_on_its_own_clock() 
 }
 
 #[test]
+fn a_late_owner_is_doubted_until_it_beats_or_is_called_dead() {
+    let mut b = lease("b", Tenure::Contended);
+    let roles = [record(Some("a"), "a-run", 4, 9)];
+    let mut look = |beat_of_a: u64, now: u64| {
+        beat(&mut b, now, now);
+        b.bids(&[], &roles, &[heartbeat("a", "a-run", beat_of_a)], ms(now), ms(now));
+        [b.doubts_an_owner(ms(now + 4_999)), b.doubts_an_owner(ms(now + 5_000))]
+    };
+    assert_eq!(look(1, 0), [false, true]);
+    assert_eq!(look(1, 5_000), [true, true]);
+    assert_eq!(look(2, 6_000), [false, true], "it lives");
+    assert_eq!(look(2, 16_000), [false, false], "it is dead, and nobody waits for it");
+}
+
+#[test]
 fn a_missing_heartbeat_is_silence_and_a_new_run_is_not_the_old_owner() {
     let mut b = lease("b", Tenure::Contended);
     let roles = [record(Some("a"), "old-run", 1, 1)];

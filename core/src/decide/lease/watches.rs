@@ -27,6 +27,10 @@ impl Watches {
         Self { duration, seen: HashMap::new() }
     }
 
+    pub(super) fn duration(&self) -> Duration {
+        self.duration
+    }
+
     /// Takes in a reading of the heartbeats that was asked for at `asked` and answered at `now`. The time
     /// that a beat is known to stand still begins with the first answer and ends with the last question.
     pub(super) fn observe<'a>(
@@ -50,6 +54,11 @@ impl Watches {
             };
             self.seen.entry(id).or_insert(watch);
         }
+    }
+
+    /// Whether an owner that isn't called dead yet has been silent for `patience` or longer.
+    pub(super) fn doubts_any(&self, patience: Duration, now: Moment) -> bool {
+        self.seen.values().any(|watch| !watch.dead && now.since(watch.since) >= patience)
     }
 
     /// Whether the run of that node's daemon has been silent for its whole duration.
