@@ -24,6 +24,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{names::NodeId, ports::store::Heartbeat, time::Moment, wire::NodeStatus};
 
+pub use super::scheduler::LOST_AFTER;
 use peer::Peer;
 
 /// The first pause between questions to a silent peer; also the least between any that a doubt causes.
@@ -69,6 +70,8 @@ pub enum Change {
     Reached(NodeId),
     Silent(NodeId),
     Left(NodeId, Leaving),
+    /// It has been silent for [`LOST_AFTER`]: what is under way there is not waited for any more.
+    Lost(NodeId),
 }
 
 /// Why a peer left.
@@ -136,6 +139,11 @@ impl Membership {
     }
 
     /// The peer told its status by itself: pushed it, or sent it along with a question.
+    /// When [`Membership::sweep`] has to look at the peer though nothing happens.
+    pub fn next_sweep(&self, node: &NodeId) -> Option<Moment> {
+        self.peers.get(node)?.lost_at()
+    }
+
     pub fn heard(&mut self, status: NodeStatus, now: Moment) -> Vec<Change> {
         let node = NodeId::new(status.node_id.as_str());
         if node == self.own {
@@ -297,15 +305,18 @@ impl Membership {
         gone.iter().flat_map(|node| self.leave(node, Leaving::Removed, now)).collect()
     }
 
-    /// Lets those go that gave no sign of life for the liveness time.
+    /// Lets those go that gave no sign of life for the liveness time, and tells who is lost.
     pub fn sweep(&mut self, now: Moment) -> Vec<Change> {
         self.left.retain(|_, left| now.since(left.at) < LEFT_REMEMBERED);
+        let lose = |(node, peer): (&NodeId, &mut Peer)| peer.lose(now).then(|| Change::Lost(node.clone()));
+        let mut changes: Vec<Change> = self.peers.iter_mut().filter_map(lose).collect();
         let dead = |(node, peer): (&NodeId, &Peer)| {
             let dead = peer.silent_since().is_some() && now.since(peer.last_sign()) >= self.liveness;
             dead.then(|| (node.clone(), Leaving::Dead { incarnation: peer.run.clone() }))
         };
         let dead: Vec<(NodeId, Leaving)> = self.peers.iter().filter_map(dead).collect();
-        dead.into_iter().flat_map(|(node, why)| self.leave(&node, why, now)).collect()
+        changes.extend(dead.into_iter().flat_map(|(node, why)| self.leave(&node, why, now)));
+        changes
     }
 
     fn join(&mut self, node: NodeId, peer: Peer) -> Vec<Change> {

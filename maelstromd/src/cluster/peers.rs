@@ -381,6 +381,10 @@ impl Peers {
         self.inner.lock().membership.next_contact(node)
     }
 
+    fn next_sweep(&self, node: &NodeId) -> Option<Moment> {
+        self.inner.lock().membership.next_sweep(node)
+    }
+
     fn is_reachable(&self, node: &NodeId) -> bool {
         self.inner.lock().membership.is_reachable(node)
     }
@@ -457,6 +461,7 @@ impl Peers {
                     link.wake.notify_one();
                 }
             }
+            Change::Lost(node) => self.routing.lose_peer(&node),
             Change::Left(node, leaving) => self.left(inner, &node, &leaving),
         }
     }

@@ -11,13 +11,14 @@
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use maelstrom_core::{
     component::HttpProtocol,
     decide::pool::{Place, Reach},
     time::Moment,
 };
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Gateway,
@@ -149,7 +150,7 @@ impl Gateway {
         // What can't be sent twice is worth a system call that asks whether the connection still stands.
         let certain = !replay::is_idempotent(&admitted.parts.method);
         let mut kept = slot.endpoint().connections().take(certain);
-        let status = slot.endpoint().peer().map_or(0, |peer| peer.status());
+        let (status, lost) = slot.endpoint().peer().map_or((0, None), |p| (p.status(), Some(p.lost())));
         loop {
             let connection = match kept.take() {
                 Some(connection) => connection,
@@ -171,7 +172,12 @@ impl Gateway {
                 },
             };
             let mut exchange = self.exchange(admitted, connection, &slot);
-            let failure = match poll_fn(|cx| exchange.poll_head(cx, &mut admitted.parts.headers)).await {
+            let headers = &mut admitted.parts.headers;
+            let head = match &lost {
+                None => poll_fn(|cx| exchange.poll_head(cx, headers)).await,
+                Some(lost) => Box::pin(head_of_peer(&mut exchange, headers, lost)).await,
+            };
+            let failure = match head {
                 Ok(mut head) => {
                     if slot.endpoint().peer().is_some()
                         && relay::heed(&slot, &mut head.headers, status) == Heard::NotHere
@@ -281,6 +287,19 @@ impl Gateway {
     }
 }
 
+/// The head of a peer's answer, unless it is lost before.
+async fn head_of_peer(
+    exchange: &mut Exchange<RequestBody>,
+    headers: &mut HeaderMap,
+    lost: &CancellationToken,
+) -> Result<ResponseHead, Failure> {
+    tokio::select! {
+        biased;
+        head = poll_fn(|cx| exchange.poll_head(cx, headers)) => head,
+        () = lost.cancelled() => Err(Failure::Lost),
+    }
+}
+
 /// The body for another attempt, or why there is none.
 fn after_failure(
     admitted: &Admitted<'_>,
@@ -291,7 +310,8 @@ fn after_failure(
 ) -> Result<RequestBody, Refusal> {
     let Failed { place, failure, sent, answered } = failed;
     let component = admitted.pool.name();
-    let instance_failed = matches!(failure, Failure::Connect(_) | Failure::Closed(_) | Failure::Http2(_));
+    let instance_failed =
+        matches!(failure, Failure::Connect(_) | Failure::Closed(_) | Failure::Http2(_) | Failure::Lost);
     let repeatable = instance_failed
         && !answered
         && tries < MAX_TRIES

@@ -51,7 +51,12 @@ pub(super) async fn attempt(
         }
     };
     let sending = slot.endpoint().connections().send_h2c(request);
-    let sent = tokio::time::timeout_at(instant_of(&admitted.context), Box::pin(sending)).await;
+    let sending = tokio::time::timeout_at(instant_of(&admitted.context), Box::pin(sending));
+    let sent = tokio::select! {
+        biased;
+        sent = sending => sent,
+        () = lost(&slot) => return Err(lent.failed(Failure::Lost, false, &slot)),
+    };
     let (mut response, held) = match sent {
         Ok(Ok(answer)) => answer,
         Ok(Err(refused)) => match lent.client_failure() {
@@ -97,6 +102,14 @@ pub(super) async fn attempt(
         _held: held,
     };
     Ok(Response::from_parts(parts, Body::boxed(stream)))
+}
+
+/// Returns when the peer is lost that the slot leads to.
+async fn lost(slot: &Slot) {
+    match slot.endpoint().peer() {
+        Some(peer) => peer.lost().cancelled_owned().await,
+        None => std::future::pending().await,
+    }
 }
 
 fn request(

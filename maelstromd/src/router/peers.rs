@@ -23,7 +23,9 @@ use maelstrom_core::{
     component::HttpProtocol,
     names::{ComponentName, NodeId},
 };
+use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{ComponentPool, Router, StartFailure, Table};
 use crate::upstream::Connections;
@@ -46,6 +48,8 @@ pub struct Peer {
     h2c: Arc<Connections>,
     /// Rises with each status: tells whether one has come since a request was sent.
     statuses: AtomicU64,
+    /// Fires when the peer is lost; another one takes its place then.
+    lost: Mutex<CancellationToken>,
     failures: AtomicU64,
 }
 
@@ -115,6 +119,14 @@ impl Router {
             for (pool, _) in known.pools(&self.table.load()) {
                 pool.resume_peer(node);
             }
+        }
+    }
+
+    /// The peer has been silent for long: requests that it has not begun to answer are not waited for any
+    /// more.
+    pub fn lose_peer(&self, node: &NodeId) {
+        if let Some(known) = self.peers.lock().known.get(node) {
+            std::mem::take(&mut *known.peer.lost.lock()).cancel();
         }
     }
 
@@ -225,6 +237,7 @@ impl Peer {
             http1: connections(HttpProtocol::Http1),
             h2c: connections(HttpProtocol::H2c),
             statuses: AtomicU64::new(0),
+            lost: Mutex::default(),
             failures: AtomicU64::new(0),
         })
     }
@@ -236,6 +249,11 @@ impl Peer {
     /// Number of the last status that came from it.
     pub fn status(&self) -> u64 {
         self.statuses.load(Relaxed)
+    }
+
+    /// Fires when the peer is lost from now on.
+    pub fn lost(&self) -> CancellationToken {
+        self.lost.lock().clone()
     }
 
     pub(super) fn connections(&self, protocol: HttpProtocol) -> &Arc<Connections> {

@@ -89,6 +89,9 @@ pub enum Failure {
     TooManyInterim,
     #[error("it reset the stream: {0}")]
     Http2(hyper::Error),
+    /// A peer that is silent for so long that nothing is expected of it.
+    #[error("it does not answer any more")]
+    Lost,
     #[error("the deadline passed")]
     Deadline,
     #[error("its answer made no progress for too long")]

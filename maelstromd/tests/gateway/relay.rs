@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use maelstrom_core::names::ComponentName;
+use maelstrom_core::names::{ComponentName, NodeId};
 use maelstromd::{
     clock,
     gateway::{GatewaySettings, encode_metrics},
@@ -384,6 +384,44 @@ async fn past_the_deadline_of_the_first_node_the_answer_is_504_and_the_instance_
     assert!(clock::now().since(asked) >= Duration::from_millis(300), "not before the deadline");
     tokio::time::timeout(PATIENCE, left.notified()).await.expect("the instance hears of it");
     eventually("nobody waits there", || there.load(clock::now()).demand.waiting == 0).await;
+}
+
+/// A frozen daemon: its kernel goes on acknowledging.
+#[tokio::test]
+async fn what_a_lost_peer_has_not_answered_is_made_again_elsewhere_or_ends() {
+    let came = Arc::new(Notify::new());
+    let heard = Arc::clone(&came);
+    let silent = Backend::start(move |mut connection| {
+        let heard = Arc::clone(&heard);
+        async move {
+            let Some(head) = connection.head().await else { return };
+            if head.starts_with("POST ") {
+                connection.send(b"HTTP/1.1 100 Continue\r\n\r\n").await;
+                connection.exactly(4).await;
+            }
+            heard.notify_one();
+            connection.closed().await;
+        }
+    })
+    .await;
+    let backend = Backend::answering(ok("elsewhere")).await;
+    let world = node("n1").await;
+    let pool = web(&world);
+    world.peer("n2", silent.address, &[("web", 1)]);
+    let (mut get, mut post) = (Raw::connect(world.public).await, Raw::connect(world.public).await);
+    get.send(GET).await;
+    came.notified().await;
+    post.send("POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 4\r\n\r\nbody").await;
+    came.notified().await;
+    world.add(&pool, "one", backend.address);
+    let peer = NodeId::new("n2");
+    world.router.hold_peer(&peer);
+    world.router.lose_peer(&peer);
+    assert!(get.response().await.ends_with("elsewhere"));
+    let refused = post.response().await;
+    assert!(refused.starts_with("HTTP/1.1 502 "), "{refused}");
+    assert!(refused.contains("node n2") && refused.contains("does not answer any more"), "{refused}");
+    eventually("nothing is under way", || relayed(&pool) == 0).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Change, Contact, EXCHANGE_EVERY, PROBE_MAX, PROBE_MIN, PeerView, QUIET, run_of};
+use super::{Change, Contact, EXCHANGE_EVERY, LOST_AFTER, PROBE_MAX, PROBE_MIN, PeerView, QUIET, run_of};
 use crate::{names::NodeId, ports::store::Heartbeat, time::Moment, wire::NodeStatus};
 
 #[derive(Debug)]
@@ -29,7 +29,12 @@ pub(super) struct Peer {
 #[derive(Clone, Copy, Debug)]
 enum Reach {
     Reachable,
-    Silent { since: Moment, failures: u32 },
+    /// `lost`: for so long that this was told.
+    Silent {
+        since: Moment,
+        failures: u32,
+        lost: bool,
+    },
 }
 
 // === impl Peer ===
@@ -43,7 +48,8 @@ impl Peer {
             run_heard: now,
             exchanged: None,
             status: None,
-            reach: Reach::Silent { since: now, failures: 0 },
+            // Nothing was ever sent there.
+            reach: Reach::Silent { since: now, failures: 0, lost: true },
             answered: None,
             asked: None,
             check: Some(now),
@@ -168,7 +174,7 @@ impl Peer {
                 false
             }
             Reach::Reachable => {
-                self.reach = Reach::Silent { since: now, failures: 1 };
+                self.reach = Reach::Silent { since: now, failures: 1, lost: false };
                 true
             }
         }
@@ -178,10 +184,27 @@ impl Peer {
     pub(super) fn suspect(&mut self, now: Moment) -> bool {
         let reachable = matches!(self.reach, Reach::Reachable);
         if reachable {
-            self.reach = Reach::Silent { since: now, failures: 0 };
+            self.reach = Reach::Silent { since: now, failures: 0, lost: false };
             self.check = Some(now);
         }
         reachable
+    }
+
+    /// When its silence makes it lost; `None`: it is not silent, or is lost already.
+    pub(super) fn lost_at(&self) -> Option<Moment> {
+        match self.reach {
+            Reach::Silent { since, lost: false, .. } => Some(since + LOST_AFTER),
+            Reach::Silent { .. } | Reach::Reachable => None,
+        }
+    }
+
+    /// True once, when it has been silent for long enough.
+    pub(super) fn lose(&mut self, now: Moment) -> bool {
+        let due = self.lost_at().is_some_and(|at| at <= now);
+        if let Reach::Silent { lost, .. } = &mut self.reach {
+            *lost |= due;
+        }
+        due
     }
 
     /// Asks soon, but not more often than a silent peer is asked at most.

@@ -88,6 +88,7 @@ proptest! {
                     Change::Joined(node) => drop(reachable.insert(node, false)),
                     Change::Reached(node) => prop_assert_eq!(reachable.insert(node, true), Some(false)),
                     Change::Silent(node) => prop_assert_eq!(reachable.insert(node, false), Some(true)),
+                    Change::Lost(node) => prop_assert_eq!(reachable.get(&node), Some(&false)),
                     Change::Status(node) => prop_assert!(members.get(&node).is_some()),
                     Change::Left(node, why) => {
                         prop_assert!(reachable.remove(&node).is_some());

@@ -85,6 +85,25 @@ fn a_status_never_goes_backwards() {
     }
 }
 
+#[test]
+fn a_silent_peer_is_lost_once_until_it_answers_again() {
+    let mut members = reachable();
+    assert_eq!(members.next_sweep(&b()), None);
+    for round in 0..2 {
+        let begin = round * 20_000;
+        assert_eq!(members.failed(&b(), at(begin + 100), at(begin + 1_000)), [Change::Silent(b())]);
+        assert_eq!(members.next_sweep(&b()), Some(at(begin + 1_000) + LOST_AFTER));
+        assert_eq!(members.sweep(at(begin + 3_999)), []);
+        members.failed(&b(), at(begin + 3_000), at(begin + 3_999));
+        assert_eq!(members.sweep(at(begin + 4_000)), [Change::Lost(b())], "since the first failure");
+        assert_eq!((members.sweep(at(begin + 5_000)), members.next_sweep(&b())), (vec![], None));
+        assert_eq!(
+            members.answered(&b(), None, at(begin + 9_000), at(begin + 9_000)),
+            [Change::Reached(b())]
+        );
+    }
+}
+
 /// The original evicted a peer after one check that failed.
 #[test]
 fn a_silent_peer_is_asked_with_growing_pauses_and_leaves_at_liveness() {
@@ -97,7 +116,8 @@ fn a_silent_peer_is_asked_with_growing_pauses_and_leaves_at_liveness() {
         assert_eq!(contact, Contact::Exchange);
         pauses.push(due.since(now).as_millis());
         now = due;
-        assert!(members.sweep(now).is_empty(), "it is still hoped for after {:?}", now.since(at(0)));
+        let swept = members.sweep(now);
+        assert!(swept.iter().all(|change| *change == Change::Lost(b())), "{swept:?}: it is still hoped for");
         assert!(members.failed(&b(), now, now).is_empty());
     }
     assert_eq!(pauses[..5], [250, 500, 1_000, 2_000, 2_000]);
@@ -220,10 +240,10 @@ fn a_reachable_peer_is_asked_when_it_is_quiet_and_exchanged_with_now_and_then() 
     assert_eq!(members.next_contact(&b()), Some((at(0) + QUIET, Contact::Ping)));
     members.heard(status("b", "1", 2, 2), at(1_500));
     assert_eq!(members.next_contact(&b()), Some((at(1_500) + QUIET, Contact::Ping)), "it was not quiet");
-    members.answered(&b(), None, at(8_500), at(8_500));
+    members.answered(&b(), None, at(9_500), at(9_500));
     assert_eq!(members.next_contact(&b()), Some((at(0) + EXCHANGE_EVERY, Contact::Exchange)));
-    members.doubt(&b(), at(8_600));
-    let soon = at(8_500) + PROBE_MIN;
+    members.doubt(&b(), at(9_600));
+    let soon = at(9_500) + PROBE_MIN;
     assert_eq!(members.next_contact(&b()), Some((soon, Contact::Ping)), "but not without any pause");
 }
 

@@ -118,6 +118,7 @@ impl Link {
                 continue;
             }
             let client = self.client();
+            let due = peers.next_sweep(&self.node).map_or(due, |sweep| sweep.min(due));
             tokio::select! {
                 () = peers.clock.sleep_until(due) => {}
                 changed = announced.changed() => if changed.is_err() { return },

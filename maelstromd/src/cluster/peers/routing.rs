@@ -20,6 +20,8 @@ pub trait PeerRouting: Send + Sync {
     fn set_peer(&self, node: &NodeId, address: SocketAddr, serving: Vec<PeerServing>);
     fn hold_peer(&self, node: &NodeId);
     fn resume_peer(&self, node: &NodeId);
+    /// It is silent for so long that what is under way there is not waited for any more.
+    fn lose_peer(&self, node: &NodeId);
     fn remove_peer(&self, node: &NodeId);
     /// A start failed there.
     fn peer_refuses(&self, component: &ComponentName, failure: StartFailure, from: &NodeId);
@@ -129,6 +131,10 @@ impl PeerRouting for Router {
     }
 
     fn remove_peer(&self, node: &NodeId) {
+    fn lose_peer(&self, node: &NodeId) {
+        Router::lose_peer(self, node);
+    }
+
         Router::remove_peer(self, node);
     }
 

@@ -31,6 +31,7 @@ pub(super) struct Told {
     pub(super) address: Option<SocketAddr>,
     pub(super) serving: Vec<(String, u32)>,
     pub(super) held: bool,
+    pub(super) lost: u32,
     pub(super) refused: Vec<String>,
 }
 
@@ -65,6 +66,10 @@ impl PeerRouting for Recorder {
 
     fn resume_peer(&self, node: &NodeId) {
         self.change(node, |told| told.held = false);
+    }
+
+    fn lose_peer(&self, node: &NodeId) {
+        self.change(node, |told| told.lost += 1);
     }
 
     fn remove_peer(&self, node: &NodeId) {
