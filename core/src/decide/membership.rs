@@ -31,8 +31,9 @@ use peer::Peer;
 pub const PROBE_MIN: Duration = Duration::from_millis(250);
 /// The longest pause between questions to a silent peer.
 pub const PROBE_MAX: Duration = Duration::from_secs(2);
-/// A peer that nothing was heard of for so long is asked whether it is there.
-pub const QUIET: Duration = Duration::from_secs(2);
+/// A peer that nothing was heard of for so long is asked whether it is there: a host that lost its power
+/// refuses nothing, and until it is missed it is routed to.
+pub const QUIET: Duration = Duration::from_secs(1);
 /// How often statuses are exchanged whole, whether or not anything changed.
 pub const EXCHANGE_EVERY: Duration = Duration::from_secs(10);
 /// How long it is known who left: what was sent before is delivered or lost by then.
@@ -69,9 +70,9 @@ pub enum Change {
     /// It answered for the first time, or again.
     Reached(NodeId),
     Silent(NodeId),
-    Left(NodeId, Leaving),
     /// It has been silent for [`LOST_AFTER`]: what is under way there is not waited for any more.
     Lost(NodeId),
+    Left(NodeId, Leaving),
 }
 
 /// Why a peer left.
@@ -138,12 +139,12 @@ impl Membership {
         self.peers.get(node).map(Peer::next_contact)
     }
 
-    /// The peer told its status by itself: pushed it, or sent it along with a question.
     /// When [`Membership::sweep`] has to look at the peer though nothing happens.
     pub fn next_sweep(&self, node: &NodeId) -> Option<Moment> {
         self.peers.get(node)?.lost_at()
     }
 
+    /// The peer told its status by itself: pushed it, or sent it along with a question.
     pub fn heard(&mut self, status: NodeStatus, now: Moment) -> Vec<Change> {
         let node = NodeId::new(status.node_id.as_str());
         if node == self.own {
@@ -307,9 +308,9 @@ impl Membership {
 
     /// Lets those go that gave no sign of life for the liveness time, and tells who is lost.
     pub fn sweep(&mut self, now: Moment) -> Vec<Change> {
-        self.left.retain(|_, left| now.since(left.at) < LEFT_REMEMBERED);
         let lose = |(node, peer): (&NodeId, &mut Peer)| peer.lose(now).then(|| Change::Lost(node.clone()));
         let mut changes: Vec<Change> = self.peers.iter_mut().filter_map(lose).collect();
+        self.left.retain(|_, left| now.since(left.at) < LEFT_REMEMBERED);
         let dead = |(node, peer): (&NodeId, &Peer)| {
             let dead = peer.silent_since().is_some() && now.since(peer.last_sign()) >= self.liveness;
             dead.then(|| (node.clone(), Leaving::Dead { incarnation: peer.run.clone() }))
