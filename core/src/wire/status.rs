@@ -29,6 +29,10 @@ pub struct NodeStatus {
     /// Present and true while the node drains. Added to the original contract, like all that follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draining: Option<bool>,
+    /// Present and true when the node has drained: its gateways are about to close, and nothing is relayed
+    /// to it any more, whatever still runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing: Option<bool>,
     /// Names this run of the daemon; sorts by start. Of two statuses with the same one, the higher
     /// `version` is the newer.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,15 +4,18 @@
 //! ```text
 //!   1  public health check 503        load balancers send new requests elsewhere; so do peers, which are told
 //!   2  pause                          MAEL_SHUTDOWN_PAUSE_SECONDS: until they have noticed
-//!   3  cron stops, roles given back   what it began is finished
-//!   4  public gateway stops           no new connections; requests in flight end (MAEL_DRAIN_SECONDS)
-//!   5  private gateway stops          last, since requests in flight call other components through it
-//!   6  containers stop, or are kept   for the next daemon
-//!   7  peers told that it is over     they forget this node; so does the store
-//!   8  loops end
+//!   3  cron stops, roles given back   what it began is finished; who decides from now on is a peer
+//!   4  instances move to peers        one serves there before one ends here
+//!   5  peers relay nothing more       until now they sent what only this node could serve
+//!   6  public gateway stops           no new connections; requests in flight end (MAEL_DRAIN_SECONDS)
+//!   7  private gateway stops          last, since requests in flight call other components through it
+//!   8  containers stop, or are kept   for the next daemon
+//!   9  peers told that it is over     they forget this node; so does the store
+//!  10  loops end
 //! ```
-//! Until step 6 everything scales and starts as ever: a request that was accepted gets its instance. Where
-//! there are peers, theirs start for those that this node has not.
+//! Until step 8 everything scales and starts as ever: a request that was accepted gets its instance. Where
+//! there are peers, theirs start for those that this node has not. A node alone, or the last of many, does
+//! without steps 4 and 5.
 //!
 //! A restart in place tells peers nothing: they find the next daemon at the same address in a moment, and
 //! what they send meanwhile waits there.
@@ -26,7 +29,12 @@ use super::{
     listeners::{self, Listener},
     notify,
 };
-use crate::{cluster::Roles, journal::Entry, node::Containers, tasks::Tasks};
+use crate::{
+    cluster::{Peers, Roles},
+    journal::Entry,
+    node::{Containers, Node},
+    tasks::Tasks,
+};
 
 /// Beyond the time that requests have, for closing what carried them.
 const CLOSING: Duration = Duration::from_secs(10);
@@ -34,6 +42,9 @@ const CLOSING: Duration = Duration::from_secs(10);
 const STORE: Duration = Duration::from_secs(5);
 /// Peers answer in a millisecond.
 const PEERS: Duration = Duration::from_secs(1);
+/// For peers to start what runs here: a lease that changes hands, an image pulled, a slow start. What has
+/// no place elsewhere ends here.
+const MOVES: Duration = Duration::from_secs(45);
 /// Loops end at their next await.
 const LOOPS: Duration = Duration::from_secs(10);
 
@@ -47,7 +58,7 @@ impl Daemon {
             Order::Stop if !self.settings.keep_containers => Containers::Stop,
             Order::Stop | Order::Restart => Containers::Keep,
         };
-        let limit = self.settings.shutdown_pause + 3 * (self.settings.drain + CLOSING);
+        let limit = self.settings.shutdown_pause + MOVES + 3 * (self.settings.drain + CLOSING);
         match order {
             Order::Stop => notify::stopping(limit),
             Order::Restart => notify::reloading(limit),
@@ -90,6 +101,11 @@ impl Daemon {
         let in_flight = settings.drain + CLOSING;
         step("cron", events.stop(in_flight)).await;
         step("roles", give_back(&roles)).await;
+        if containers == Containers::Stop && are_there_others(&peers) {
+            step("moves", move_away(&node, &peers, MOVES.min(settings.drain))).await;
+            node.close_to_peers();
+            step("peers", peers.settle(PEERS)).await;
+        }
         // Closed here unless they are handed on: who connects to a socket that nobody reads waits in vain.
         let kept: Vec<Listener> = match order {
             Order::Restart => listeners.into(),
@@ -111,6 +127,28 @@ impl Daemon {
         }
         journal.record(Entry::new(Kind::Node, "has left"));
         Ended { order, listeners: kept }
+    }
+}
+
+/// Peers that can be reached and stay: they can take what runs here.
+fn are_there_others(peers: &Peers) -> bool {
+    peers.view().iter().any(|peer| peer.silent_since.is_none() && peer.status.draining != Some(true))
+}
+
+/// Waits until this node's instances run elsewhere, as long as there is an elsewhere.
+async fn move_away(node: &Node, peers: &Peers, limit: Duration) {
+    let mut changes = peers.changes();
+    let alone = async {
+        while are_there_others(peers) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = node.relieved() => {}
+        () = alone => {}
+        () = tokio::time::sleep(limit) => tracing::warn!(?limit, "not all instances found a place elsewhere in time"),
     }
 }
 

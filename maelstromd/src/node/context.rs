@@ -55,6 +55,8 @@ pub(super) struct Context {
     /// Set once: nothing starts any more, everything stops.
     closing: AtomicBool,
     draining: AtomicBool,
+    /// Set once: peers relay nothing to this node any more.
+    closed_to_peers: AtomicBool,
     serials: AtomicU64,
     version: watch::Sender<i64>,
 }
@@ -97,6 +99,7 @@ impl Context {
             begun: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            closed_to_peers: AtomicBool::new(false),
             serials: AtomicU64::new(1),
             version: watch::Sender::new(1),
         })
@@ -171,6 +174,16 @@ impl Context {
         if self.draining.swap(draining, Ordering::AcqRel) != draining {
             self.changed();
         }
+    }
+
+    pub(super) fn close_to_peers(&self) {
+        if !self.closed_to_peers.swap(true, Ordering::AcqRel) {
+            self.changed();
+        }
+    }
+
+    pub(super) fn is_closed_to_peers(&self) -> bool {
+        self.closed_to_peers.load(Ordering::Acquire)
     }
 
     pub(super) fn is_draining(&self) -> bool {

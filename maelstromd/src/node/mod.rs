@@ -147,6 +147,18 @@ impl Node {
         Some(status::explain(&self.context, &unit, converger::standby_room(&self.context, &unit)))
     }
 
+    /// Tells peers to relay nothing to this node any more: it is about to close its gateways.
+    pub fn close_to_peers(&self) {
+        self.context.close_to_peers();
+    }
+
+    /// Waits until nothing is to run here: who decides has moved it all elsewhere.
+    pub async fn relieved(&self) {
+        let has_targets = || self.context.units().iter().any(|unit| unit.target() > 0);
+        // The sender lives in the context.
+        let _ = self.changes().wait_for(|_| !has_targets()).await;
+    }
+
     /// Tells peers and placement that nothing new should be placed here.
     pub fn set_draining(&self, draining: bool) {
         self.context.set_draining(draining);

@@ -87,9 +87,10 @@ impl Routed {
     }
 }
 
-/// Instances that take requests, by component.
+/// Instances that take requests, by component. Those of a node that drains do until it closes: what it ran
+/// may not run elsewhere yet.
 fn serving(status: &NodeStatus) -> Vec<PeerServing> {
-    if status.draining == Some(true) {
+    if status.closing == Some(true) {
         return Vec::new();
     }
     let mut serving: Vec<PeerServing> = Vec::new();
@@ -130,11 +131,11 @@ impl PeerRouting for Router {
         Router::resume_peer(self, node);
     }
 
-    fn remove_peer(&self, node: &NodeId) {
     fn lose_peer(&self, node: &NodeId) {
         Router::lose_peer(self, node);
     }
 
+    fn remove_peer(&self, node: &NodeId) {
         Router::remove_peer(self, node);
     }
 

@@ -45,7 +45,10 @@ async fn nodes_find_each_other_and_a_change_of_one_reaches_all() {
     });
     b.told("a", "one that takes requests", |t| t.is_some_and(|t| t.serving == [("web".to_owned(), 1)])).await;
     a.change(|status| status.draining = Some(true));
-    b.told("a", "nothing while it drains", |told| told.is_some_and(|t| t.serving.is_empty())).await;
+    a.peers.settle(LONG).await;
+    b.told("a", "the same while it drains", |told| told.is_some_and(|t| t.serving.len() == 1)).await;
+    a.change(|status| status.closing = Some(true));
+    b.told("a", "nothing when it closes", |told| told.is_some_and(|t| t.serving.is_empty())).await;
     let view: Vec<String> = b.peers.view().iter().map(|view| view.status.node_id.clone()).collect();
     assert_eq!(view, ["a", "c"]);
     assert_eq!(b.peers.url_of(&NodeId::new("a")), Some(a.address));
