@@ -118,10 +118,14 @@ impl Lease {
         self.held.keys()
     }
 
-    /// Whether heartbeats are to be read as often as may be: an owner has been silent for half of the time
-    /// after which it is called dead, and then each moment counts.
-    pub fn doubts_an_owner(&self, now: Moment) -> bool {
-        self.watches.doubts_any(self.watches.duration() / 2, now)
+    /// Whether heartbeats are to be read now, whenever they were read last: an owner has been silent for half
+    /// of the time after which it is called dead, or what it owned can be had if it still is.
+    pub fn waits_for_heartbeats(&self, wanted: &[Role], roles: &[RoleRecord], now: Moment) -> bool {
+        let steals = |role: &Role| {
+            let record = roles.iter().find(|record| record.role == *role);
+            !self.may_take(role, record, false) && self.may_take(role, record, true)
+        };
+        self.watches.doubts_any(self.watches.duration() / 2, now) || wanted.iter().any(steals)
     }
 
     /// What to bid for. `roles` must have been read before `heartbeats`, which were asked for at `asked`

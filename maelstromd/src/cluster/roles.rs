@@ -286,12 +286,12 @@ impl Roles {
     async fn look(&self) -> StoreResult<()> {
         let _one_at_a_time = self.bidding.lock().await;
         self.write_returned().await?;
-        let (reading, who_lives) = self.read().await?;
+        let leaving = self.leaving.load(Ordering::Acquire);
+        let wanted = if leaving { Vec::new() } else { self.wanted.lock().all() };
+        let (reading, who_lives) = self.read(&wanted).await?;
         self.reading.send_replace(reading.clone());
         let Reading { heartbeats, roles, asked } = &*reading;
         self.refuse_twin(heartbeats)?;
-        let leaving = self.leaving.load(Ordering::Acquire);
-        let wanted = if leaving { Vec::new() } else { self.wanted.lock().all() };
         let bids = {
             let (mut lease, now) = (self.lease.lock(), self.clock.now());
             match who_lives {
@@ -312,13 +312,14 @@ impl Roles {
 
     /// Who owns what, then who lives, in this order. Heartbeats change slowly and are read as seldom as
     /// they are written, unless an owner is late with its own.
-    async fn read(&self) -> StoreResult<(Arc<Reading>, WhoLives)> {
+    async fn read(&self, wanted: &[Role]) -> StoreResult<(Arc<Reading>, WhoLives)> {
         let roles = self.store.roles().await?;
         let asked = self.clock.now();
         if self.store.exclusive() {
             return Ok((Arc::new(Reading { heartbeats: Vec::new(), roles, asked }), WhoLives::AsOfNow));
         }
-        if asked < *self.heartbeats_due.lock() && !self.lease.lock().doubts_an_owner(asked) {
+        let in_time = asked < *self.heartbeats_due.lock();
+        if in_time && !self.lease.lock().waits_for_heartbeats(wanted, &roles, asked) {
             let last = self.reading.borrow().clone();
             let reading = Reading { heartbeats: last.heartbeats.clone(), roles, asked: last.asked };
             return Ok((Arc::new(reading), WhoLives::AsOfBefore));

@@ -127,12 +127,13 @@ fn a_late_owner_is_doubted_until_it_beats_or_is_called_dead() {
     let mut look = |beat_of_a: u64, now: u64| {
         beat(&mut b, now, now);
         b.bids(&[], &roles, &[heartbeat("a", "a-run", beat_of_a)], ms(now), ms(now));
-        [b.doubts_an_owner(ms(now + 4_999)), b.doubts_an_owner(ms(now + 5_000))]
+        [4_999, 5_000].map(|later| b.waits_for_heartbeats(&[], &roles, ms(now + later)))
     };
     assert_eq!(look(1, 0), [false, true]);
     assert_eq!(look(1, 5_000), [true, true]);
     assert_eq!(look(2, 6_000), [false, true], "it lives");
     assert_eq!(look(2, 16_000), [false, false], "it is dead, and nobody waits for it");
+    assert!(b.waits_for_heartbeats(&[cron()], &roles, ms(16_001)), "somebody does");
 }
 
 #[test]
