@@ -33,6 +33,10 @@ pub struct NodeStatus {
     /// to it any more, whatever still runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closing: Option<bool>,
+    /// Present and true until this run of the daemon has looked at the containers that earlier ones left:
+    /// what is told of instances is not what runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopting: Option<bool>,
     /// Names this run of the daemon; sorts by start. Of two statuses with the same one, the higher
     /// `version` is the newer.
     #[serde(default, skip_serializing_if = "Option::is_none")]

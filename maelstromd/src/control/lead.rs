@@ -15,7 +15,10 @@ use std::{
 };
 
 use maelstrom_core::{
-    decide::{lease::Term, scheduler::Reports},
+    decide::{
+        lease::Term,
+        scheduler::{NodeState, Reports},
+    },
     names::{NodeId, Role},
     time::Moment,
     wire::GetStatusInput,
@@ -43,6 +46,8 @@ pub(super) struct Lead {
     /// Nodes to be fenced before the first decision.
     first: HashSet<NodeId>,
     since: HashMap<NodeId, (Arc<str>, Moment)>,
+    /// What each node told last of what runs there.
+    told: HashMap<NodeId, NodeState>,
     /// Shows to all that this node scales.
     _scales: Wanted,
 }
@@ -68,10 +73,23 @@ impl Lead {
         known.1
     }
 
+    /// What a node is taken to have. A daemon that was started anew may find all that its last run left.
+    pub(super) fn believe(&mut self, state: NodeState) -> NodeState {
+        if !state.adopting {
+            self.told.insert(state.view.id.clone(), state.clone());
+            return state;
+        }
+        match self.told.get(&state.view.id) {
+            Some(last) => state.with_what_runs_of(last),
+            None => state,
+        }
+    }
+
     pub(super) fn forget_all_but(&mut self, peers: &[PeerView]) {
         let here = |node: &NodeId| peers.iter().any(|peer| peer.status.node_id == node.as_str());
         self.fenced.retain(|node, _| here(node));
         self.since.retain(|node, _| here(node));
+        self.told.retain(|node, _| here(node));
     }
 }
 
@@ -112,6 +130,7 @@ impl Control {
             fencing: HashMap::new(),
             first: reachable.map(|peer| NodeId::new(peer.status.node_id.as_str())).collect(),
             since: HashMap::new(),
+            told: HashMap::new(),
             _scales: cluster.roles.want_one(Role::new(AUTOSCALE_ROLE)),
         })
     }
@@ -136,7 +155,8 @@ impl Control {
             let Some(cluster) = &me.cluster else { return };
             let input = GetStatusInput { status: None, placement_term: i64::try_from(term.0).ok() };
             let answer = cluster.fleet.get_status(node.clone(), input, FENCE_LIMIT).await;
-            let incarnation = answer.as_ref().ok().and_then(|told| told.status.incarnation.clone());
+            let settled = answer.as_ref().ok().filter(|told| told.status.adopting != Some(true));
+            let incarnation = settled.and_then(|told| told.status.incarnation.clone());
             match answer {
                 Ok(told) => cluster.fleet.observe(told.status),
                 Err(error) if error.is_old_term() => {

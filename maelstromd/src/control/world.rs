@@ -15,7 +15,8 @@ use crate::{cluster::PeerView, router::ComponentPool};
 // === impl Control ===
 
 impl Control {
-    /// `None`: another node decides, or not all nodes were fenced yet.
+    /// `None`: another node decides, not all nodes were fenced yet, or this one has not looked yet at what
+    /// its last run left.
     pub(super) fn world(&self, memory: &mut Memory, now: Moment) -> Option<World> {
         let Some(cluster) = &self.cluster else {
             let components = self.router.pools().iter().map(|pool| alone(pool, now)).collect();
@@ -29,16 +30,26 @@ impl Control {
         let ids: Vec<NodeId> = peers.iter().map(|peer| NodeId::new(peer.status.node_id.as_str())).collect();
         lead.reports.look(&ids, now);
         let components = self.router.pools().iter().map(|pool| with_reports(pool, lead, now)).collect();
-        Some(World { term, components, nodes: self.nodes(cluster, lead, &peers, now) })
+        let nodes = self.nodes(cluster, lead, &peers, now)?;
+        Some(World { term, components, nodes })
     }
 
-    fn nodes(&self, cluster: &Cluster, lead: &mut Lead, peers: &[PeerView], now: Moment) -> Vec<NodeState> {
+    fn nodes(
+        &self,
+        cluster: &Cluster,
+        lead: &mut Lead,
+        peers: &[PeerView],
+        now: Moment,
+    ) -> Option<Vec<NodeState>> {
         let mut own = self.targets.state();
+        if own.adopting {
+            return None;
+        }
         own.view.id = cluster.node.clone();
         let mut nodes = vec![own];
         lead.forget_all_but(peers);
         for peer in peers {
-            let state = NodeState::of(&peer.status);
+            let state = lead.believe(NodeState::of(&peer.status));
             nodes.push(NodeState {
                 silent_for: peer.silent_since.map(|since| now.since(since)),
                 fenced: lead.has_fenced(&state.view.id, &state.incarnation),
@@ -46,7 +57,7 @@ impl Control {
                 ..state
             });
         }
-        nodes
+        Some(nodes)
     }
 }
 

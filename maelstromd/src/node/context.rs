@@ -156,6 +156,7 @@ impl Context {
 
     pub(super) fn begin(&self) {
         self.begun.store(true, Ordering::Release);
+        self.changed();
     }
 
     pub(super) fn has_begun(&self) -> bool {

@@ -408,3 +408,33 @@ fn another_term_begins_with_an_empty_memory() {
     assert!(again.orders[0].id > plan.orders[0].id, "a late answer means the other one");
     assert!(cluster.scheduler.answered(plan.orders[0].id, &Outcome::Done(&[name("web")])).is_empty());
 }
+
+#[test]
+fn a_daemon_that_was_started_anew_is_taken_to_have_what_its_last_run_had() {
+    let info = wire::ComponentInfo {
+        component_name: "web".into(),
+        status: "active".into(),
+        ..wire::ComponentInfo::default()
+    };
+    let last = NodeState::of(&wire::NodeStatus {
+        node_id: "n1".into(),
+        version: 9,
+        incarnation: Some("1".into()),
+        running_components: vec![info],
+        ..wire::NodeStatus::default()
+    });
+    assert!(!last.adopting);
+    for (version, adopting) in [(0, None), (1, Some(true))] {
+        let status = wire::NodeStatus {
+            node_id: "n1".into(),
+            version,
+            adopting,
+            incarnation: Some("2".into()),
+            ..wire::NodeStatus::default()
+        };
+        let anew = NodeState::of(&status);
+        assert!(anew.adopting);
+        let believed = anew.with_what_runs_of(&last);
+        assert_eq!((&*believed.incarnation, believed.instances), ("2", last.instances.clone()));
+    }
+}

@@ -42,6 +42,8 @@ pub struct NodeState {
     pub view: NodeView,
     /// Names the run of its daemon: versions of one run say nothing about another's.
     pub incarnation: Arc<str>,
+    /// This run has not looked yet at what earlier ones left running.
+    pub adopting: bool,
     /// For how long it has not answered; `None`: it does.
     pub silent_for: Option<Duration>,
     /// It takes no more orders of older terms, so that what it told can't be changed by others any more.
@@ -82,6 +84,7 @@ impl NodeState {
         Self {
             view,
             incarnation: Arc::from(""),
+            adopting: false,
             silent_for: None,
             fenced: true,
             known_for: Duration::MAX,
@@ -94,6 +97,8 @@ impl NodeState {
     pub fn of(status: &NodeStatus) -> Self {
         let mut state = Self::new(view(status));
         state.incarnation = Arc::from(status.incarnation.as_deref().unwrap_or_default());
+        // Before its first status nothing is known of it.
+        state.adopting = status.adopting == Some(true) || status.version == 0;
         state.failing = status.failures.iter().filter_map(|f| name(&f.component_name)).collect();
         for running in status.running_components.iter().filter(|running| running.standby != Some(true)) {
             let Some(name) = name(&running.component_name) else { continue };
@@ -105,6 +110,13 @@ impl NodeState {
             }
         }
         state
+    }
+
+    /// What is to be reckoned with while this run has not told what it has: all that the last one had.
+    pub fn with_what_runs_of(mut self, last: &Self) -> Self {
+        self.view = NodeView { id: self.view.id, ..last.view.clone() };
+        self.instances.clone_from(&last.instances);
+        self
     }
 
     pub(super) fn instances_of(&self, component: &ComponentName) -> Instances {
