@@ -341,13 +341,13 @@ impl Cluster {
 
     /// The host whose node says that it acts in a role.
     pub async fn owner(&self, role: &str) -> Result<usize> {
-        let mut owners = Vec::new();
-        for (index, host) in self.hosts.iter().enumerate() {
+        let acts = async |host: &Host| {
             let asked = tokio::time::timeout(Duration::from_secs(1), host.api().status()).await;
-            if let Ok(Ok(status)) = asked {
-                owners.extend(status.roles.iter().any(|held| held.role == role).then_some(index));
-            }
-        }
+            asked.is_ok_and(|status| status.is_ok_and(|s| s.roles.iter().any(|held| held.role == role)))
+        };
+        // Beside each other: a dead one takes its second.
+        let acting = futures_util::future::join_all(self.hosts.iter().map(acts)).await;
+        let owners: Vec<usize> = (0..acting.len()).filter(|host| acting[*host]).collect();
         ensure!(owners.len() == 1, "hosts {owners:?} own '{role}'");
         Ok(owners[0])
     }

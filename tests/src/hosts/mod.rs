@@ -25,4 +25,5 @@ pub use self::{
     host::{Host, Part},
     machine::{Clocks, Machine},
     relay::{Conduct, Relay},
+    sweep::alone,
 };

@@ -75,6 +75,8 @@ impl Network {
     pub(super) fn attach(&self, index: usize, machine: &Machine) -> Result<()> {
         ensure!(index < MOST, "a cluster has at most {MOST} machines");
         let (link, first) = (self.link(index), machine.first().to_string());
+        // The kernel takes its time with the cable of a machine that lost its power a moment ago.
+        let _ = run(&["ip", "link", "del", &link]);
         run(&["ip", "link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &first])?;
         run(&["ip", "link", "set", &link, "master", &self.bridge, "up"])?;
         let (address, gateway) = (format!("{}/24", self.address_of(index)), self.address().to_string());

@@ -45,6 +45,18 @@ pub(super) fn turn() -> Result<Turn> {
     Ok(Turn(file))
 }
 
+/// Waits until no other test on this machine has a cluster: beside one nothing is on time, whatever runs
+/// the tests, and however many at once. It is this one's turn until the file is dropped.
+pub async fn alone() -> Result<File> {
+    let waiting = tokio::task::spawn_blocking(|| {
+        fs::create_dir_all(parent())?;
+        let file = File::create(parent().join("alone"))?;
+        file.lock()?;
+        Ok::<_, std::io::Error>(file)
+    });
+    waiting.await?.context("waiting for other clusters")
+}
+
 impl Claim {
     /// A new name and folder; what dead clusters left is removed first.
     pub(super) fn new(_turn: &Turn) -> Result<Self> {

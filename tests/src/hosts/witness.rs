@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use bollard::query_parameters::EventsOptionsBuilder;
+use bollard::query_parameters::{EventsOptionsBuilder, ListContainersOptionsBuilder};
 use futures_util::StreamExt;
 use tokio::{sync::Mutex, task::JoinSet, time::timeout};
 
@@ -160,7 +160,7 @@ impl InstanceWatch {
         let mut tasks = JoinSet::new();
         for host in cluster.hosts() {
             ensure!(host.containers(component).await?.is_empty(), "{} runs {component} already", host.node());
-            tasks.spawn(follow(host.docker()?, component.to_owned(), Arc::clone(&seen)));
+            tasks.spawn(follow_host(host.docker()?, component.to_owned(), Arc::clone(&seen)));
         }
         Ok(Self { tasks, seen })
     }
@@ -168,7 +168,12 @@ impl InstanceWatch {
     /// When containers began, in order, as Unix nanoseconds.
     pub async fn begun(&self) -> Vec<i64> {
         let seen = self.seen.lock().await;
-        let mut begun: Vec<i64> = seen.iter().filter(|event| event.began).map(|event| event.time).collect();
+        let mut first: BTreeMap<&str, i64> = BTreeMap::new();
+        for event in seen.iter().filter(|event| event.began) {
+            let time = first.entry(&event.container).or_insert(event.time);
+            *time = event.time.min(*time);
+        }
+        let mut begun: Vec<i64> = first.into_values().collect();
         begun.sort_unstable();
         begun
     }
@@ -195,15 +200,31 @@ impl InstanceWatch {
     }
 }
 
+/// An engine that ends, or loses power, may come back.
+async fn follow_host(docker: bollard::Docker, component: String, seen: Arc<Mutex<Vec<Event>>>) {
+    loop {
+        follow(&docker, &component, &seen).await;
+        tokio::time::sleep(PERIOD).await;
+    }
+}
+
 /// Until the engine is gone; its containers count as ended then.
-async fn follow(docker: bollard::Docker, component: String, seen: Arc<Mutex<Vec<Event>>>) {
+async fn follow(docker: &bollard::Docker, component: &str, seen: &Mutex<Vec<Event>>) {
     let filters = std::collections::HashMap::from([
         ("type", vec!["container".to_owned()]),
         ("event", vec!["start".to_owned(), "die".to_owned()]),
         ("label", vec![format!("maelstrom.component={component}")]),
     ]);
-    let mut events = docker.events(Some(EventsOptionsBuilder::default().filters(&filters).build()));
+    // From before the look at what runs, so that nothing falls between the two.
+    let since = (now() / 1_000_000_000).to_string();
+    let options = EventsOptionsBuilder::default().filters(&filters).since(&since).build();
+    let mut events = docker.events(Some(options));
     let mut running = BTreeSet::new();
+    for container in running_now(docker, component).await {
+        // Its start may be among the events, too: a container counts once.
+        running.insert(container.clone());
+        seen.lock().await.push(Event { time: now(), began: true, container });
+    }
     while let Some(Ok(event)) = events.next().await {
         let container = event.actor.and_then(|actor| actor.id).unwrap_or_default();
         let began = event.action.as_deref() == Some("start");
@@ -213,10 +234,24 @@ async fn follow(docker: bollard::Docker, component: String, seen: Arc<Mutex<Vec<
         };
         seen.lock().await.push(Event { time: event.time_nano.unwrap_or_default(), began, container });
     }
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let time = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
+    let time = now();
     let ended = running.into_iter().map(|container| Event { time, began: false, container });
     seen.lock().await.extend(ended);
+}
+
+/// What an engine that has come back runs already.
+async fn running_now(docker: &bollard::Docker, component: &str) -> Vec<String> {
+    let label = vec![format!("maelstrom.component={component}")];
+    let filters = std::collections::HashMap::from([("label", label)]);
+    let options = ListContainersOptionsBuilder::default().filters(&filters).build();
+    let found = docker.list_containers(Some(options)).await.unwrap_or_default();
+    found.into_iter().filter_map(|container| container.id).collect()
+}
+
+/// Unix nanoseconds.
+fn now() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
 }
 
 // === What instances write ===
