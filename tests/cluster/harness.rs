@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use maelstrom_tests::{
     command,
-    hosts::{Clocks, Cluster, Part, Severed},
+    hosts::{self, Clocks, Cluster, Part, Severed},
     wait::{self, LONG},
 };
 
@@ -24,6 +24,7 @@ fn links(cluster: &Cluster) -> Vec<(usize, usize)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hosts_are_cut_off_frozen_killed_and_brought_back_and_leave_nothing() -> Result<()> {
+    let _turn = hosts::alone().await?;
     let ahead = Clocks { up_seconds: 5_000, wall_seconds: 90 };
     let mut cluster = Cluster::plan(3).apart().clocks(1, ahead).start().await?;
     let name = cluster.name().to_owned();
@@ -73,6 +74,7 @@ async fn hosts_are_cut_off_frozen_killed_and_brought_back_and_leave_nothing() ->
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_machine_has_clocks_of_its_own() -> Result<()> {
+    let _turn = hosts::alone().await?;
     let ahead = Clocks { up_seconds: 5_000, wall_seconds: 90 };
     let cluster = Cluster::plan(2).apart().clocks(1, ahead).start().await?;
     let up = |host: usize| -> Result<f64> {

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::support::{Loads, Probes, mix, on, on_three, serve, tell, trouble};
 
-/// How long a role is a dead node's at most.
+/// How long a role is a dead node's at most: a lease, and the time until its last beat is first seen.
 const LEASE: Duration = Duration::from_secs(20);
 /// A look at the store, and a busy machine.
 const SLACK: Duration = Duration::from_secs(8);
@@ -22,8 +22,9 @@ const ROLES: [&str; 3] = ["autoscale", "cron", "placement"];
 /// Waits until another host than `victim` owns all roles; tells how long that took.
 async fn successor(cluster: &Cluster, victim: usize, since: Instant) -> Result<Duration> {
     wait::until("new owners of the roles", LONG, || async {
-        for role in ROLES {
-            ensure!(cluster.owner(role).await? != victim, "'{role}' is the dead node's");
+        let owners = futures_util::future::join_all(ROLES.map(|role| cluster.owner(role))).await;
+        for (role, owner) in ROLES.into_iter().zip(owners) {
+            ensure!(owner? != victim, "'{role}' is the dead node's");
         }
         Ok(Some(()))
     })
@@ -46,10 +47,22 @@ enum Death {
     Host,
 }
 
+impl Death {
+    /// A dead daemon's kernel refuses what comes at once; a host without power says nothing, and its
+    /// silence has to last before it means anything.
+    fn noticed_within(&self) -> Duration {
+        match self {
+            Self::Daemon => Duration::from_secs(1),
+            Self::Host => Duration::from_secs(3),
+        }
+    }
+}
+
 /// The owner of the roles dies under load on the other two.
 async fn dies(death: Death) -> Result<()> {
     on_three(async |cluster| {
-        let spread = serve(cluster, "web", 3, json!({})).await?;
+        // What a silent node ran counts until it leaves: without one to spare there is no replacement before.
+        let spread = serve(cluster, "web", 3, json!({ "maxInstances": 4 })).await?;
         ensure!(spread == [1, 1, 1], "{spread:?}");
         let victim = cluster.owner("placement").await?;
         let others: Vec<usize> = (0..3).filter(|host| *host != victim).collect();
@@ -74,7 +87,7 @@ async fn dies(death: Death) -> Result<()> {
              instances were replaced in {replaced:?}"
         ));
         lost_only_what_was_there(&loads.finish().await, 2 * 4)?;
-        ensure!(routed <= Duration::from_secs(2), "it was routed to for {routed:?}");
+        ensure!(routed <= death.noticed_within(), "it was routed to for {routed:?}");
         ensure!(moved <= LEASE + SLACK, "roles moved in {moved:?}");
         roles.finish().await?;
         // It comes back as one of three.
@@ -174,7 +187,8 @@ async fn a_node_that_is_told_to_go_under_load_loses_nothing() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_joins_gets_work_within_seconds_and_no_request_is_lost() -> Result<()> {
     on(Cluster::plan(2), async |cluster| {
-        let spread = serve(cluster, "web", 6, json!({})).await?;
+        // One to spare: nothing moves without its replacement serving first.
+        let spread = serve(cluster, "web", 6, json!({ "maxInstances": 7 })).await?;
         ensure!(spread == [3, 3], "{spread:?}");
         let loads = Loads::start(cluster, &[0, 1], &mix(4));
         let new = cluster.join().await?;

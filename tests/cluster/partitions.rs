@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::support::{Loads, on, on_three, serve};
 
 /// Longer than a lease: what was owned is somebody else's by then.
-const CUT: Duration = Duration::from_secs(35);
+const CUT: Duration = Duration::from_secs(25);
 const TICK: &str = "tick";
 
 /// A rule that fires each second and whose component writes a line each time.

@@ -14,7 +14,7 @@ use crate::support::{Loads, mix, on_three, serve};
 /// Longer than a lease. `MAEL_TEST_STORE_AWAY_SECONDS=300` makes it five minutes.
 fn away() -> Duration {
     let asked = std::env::var("MAEL_TEST_STORE_AWAY_SECONDS").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(asked.unwrap_or(35))
+    Duration::from_secs(asked.unwrap_or(25))
 }
 
 async fn instances(cluster: &Cluster) -> Result<Vec<String>> {

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use maelstrom_tests::{
     client::Client,
-    hosts::{Cluster, Plan},
+    hosts::{self, Cluster, Plan},
     load::{Job, Load, Report},
 };
 use serde_json::{Value, json};
@@ -20,6 +20,7 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 
 /// Starts a cluster, waits until its nodes know each other, and runs a test on it.
 pub(crate) async fn on(plan: Plan, test: impl AsyncFnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
+    let _turn = hosts::alone().await?;
     let mut cluster = plan.start().await?;
     let settled = cluster.settle().await.context("the nodes did not find each other");
     let done = match settled {
