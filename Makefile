@@ -72,7 +72,7 @@ test-cluster: setup ## several hosts under load that are killed, cut off and fro
 	@cargo build --locked --workspace --all-targets
 	@target/debug/app-image
 	@eval "$$(localstack/run env | grep AWS_ENDPOINT_URL_DYNAMODB=)"; \
-	  exec cargo test --locked --package maelstrom-tests --test cluster -- --include-ignored --test-threads=1 $(FILTER)
+	  exec cargo test --locked --package maelstrom-tests --test cluster -- --test-threads=1 $(FILTER)
 
 lint: setup ## formatting, clippy, shell scripts and the Terraform module; warnings are errors
 	$(call say,Linting)

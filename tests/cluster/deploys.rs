@@ -10,7 +10,6 @@ use serde_json::json;
 
 use crate::support::{Loads, mix, on_three, serve};
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deploy_over_all_nodes_under_load_loses_no_request() -> Result<()> {
     on_three(async |cluster| {
@@ -66,7 +65,6 @@ fn gaps(begun: &[i64]) -> Vec<i64> {
     begun.windows(2).map(|pair| (pair[1] - pair[0]) / 1_000_000).collect()
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn series_starts_one_instance_after_the_other_over_all_nodes() -> Result<()> {
     let gaps = gaps(&starts("series", 1_500).await?);
@@ -74,7 +72,6 @@ async fn series_starts_one_instance_after_the_other_over_all_nodes() -> Result<(
     Ok(())
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn seriesfirst_starts_the_others_when_the_first_is_healthy() -> Result<()> {
     let gaps = gaps(&starts("seriesfirst", 3_000).await?);

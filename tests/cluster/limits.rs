@@ -13,7 +13,6 @@ use tokio::task::JoinSet;
 
 use crate::support::{Loads, on, on_three, serve};
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_maxconcurrency_1_no_instance_sees_two_requests_whatever_nodes_they_come_from() -> Result<()> {
     on_three(async |cluster| {
@@ -44,7 +43,6 @@ async fn with_maxconcurrency_1_no_instance_sees_two_requests_whatever_nodes_they
     .await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_place_is_given_out_once_when_all_nodes_ask_for_it() -> Result<()> {
     on_three(async |cluster| {
@@ -71,7 +69,6 @@ async fn the_last_place_is_given_out_once_when_all_nodes_ask_for_it() -> Result<
     .await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_maxinstances_2_there_are_never_3_while_nodes_die_and_load_grows() -> Result<()> {
     // What a silent node ran counts until it leaves: it may run on.
@@ -112,7 +109,6 @@ async fn serve_growing(cluster: &Cluster, fields: serde_json::Value) -> Result<(
     api.put_route("two-all", "two", json!({ "pathPrefix": "/" })).await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instances_spread_and_maxinstancespernode_holds() -> Result<()> {
     on_three(async |cluster| {
@@ -131,7 +127,6 @@ async fn instances_spread_and_maxinstancespernode_holds() -> Result<()> {
 }
 
 /// From idle to a load that needs four instances: as a multiple of one cold start.
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_instances_serve_soon_after_a_load_that_needs_them() -> Result<()> {
     on_three(async |cluster| {

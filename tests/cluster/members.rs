@@ -102,19 +102,16 @@ async fn dies(death: Death) -> Result<()> {
     .await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_of_a_daemon_under_load_costs_only_what_it_was_answering() -> Result<()> {
     dies(Death::Daemon).await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_loses_power_under_load_costs_only_what_it_was_answering() -> Result<()> {
     dies(Death::Host).await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_owner_that_goes_on_after_its_lease_does_not_act() -> Result<()> {
     on_three(async |cluster| {
@@ -137,7 +134,6 @@ async fn a_frozen_owner_that_goes_on_after_its_lease_does_not_act() -> Result<()
     .await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_engine_keeps_its_instances_in_rotation() -> Result<()> {
     on_three(async |cluster| {
@@ -153,7 +149,6 @@ async fn a_frozen_engine_keeps_its_instances_in_rotation() -> Result<()> {
     .await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_told_to_go_under_load_loses_nothing() -> Result<()> {
     on_three(async |cluster| {
@@ -183,7 +178,6 @@ async fn a_node_that_is_told_to_go_under_load_loses_nothing() -> Result<()> {
     .await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_joins_gets_work_within_seconds_and_no_request_is_lost() -> Result<()> {
     on(Cluster::plan(2), async |cluster| {

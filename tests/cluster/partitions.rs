@@ -81,31 +81,26 @@ async fn cut_off(cluster: &mut Cluster, severed: Severed) -> Result<()> {
     report.expect_none_lost(300)
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_off_from_its_peers() -> Result<()> {
     on_three(async |cluster| cut_off(cluster, Severed::Peers).await).await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_off_from_the_store() -> Result<()> {
     on_three(async |cluster| cut_off(cluster, Severed::Store).await).await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_off_from_both() -> Result<()> {
     on_three(async |cluster| cut_off(cluster, Severed::Both).await).await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_stores_answers_are_lost() -> Result<()> {
     on_three(async |cluster| cut_off(cluster, Severed::StoreAnswers).await).await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_off_from_both_while_clocks_differ() -> Result<()> {
     use maelstrom_tests::hosts::Clocks;
@@ -115,7 +110,6 @@ async fn cut_off_from_both_while_clocks_differ() -> Result<()> {
     on(plan, async |cluster| cut_off(cluster, Severed::Both).await).await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_network_that_loses_packets_loses_no_request() -> Result<()> {
     on_three(async |cluster| {

@@ -63,19 +63,16 @@ async fn is_away(conduct: Conduct) -> Result<()> {
     .await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopped_under_load() -> Result<()> {
     is_away(Conduct::Refuse).await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frozen_under_load() -> Result<()> {
     is_away(Conduct::Silent).await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_under_load() -> Result<()> {
     on_three(async |cluster| {

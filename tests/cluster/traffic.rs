@@ -16,7 +16,6 @@ fn one_with_room() -> maelstrom_tests::hosts::Plan {
     Cluster::plan(3).memory(0, 0).memory(2, 0)
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_to_any_node_reaches_a_component_on_another() -> Result<()> {
     on(one_with_room(), async |cluster| {
@@ -39,7 +38,6 @@ async fn a_request_to_any_node_reaches_a_component_on_another() -> Result<()> {
     .await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cold_start_is_asked_for_at_any_node_and_served_there() -> Result<()> {
     on(one_with_room(), async |cluster| {
@@ -50,7 +48,6 @@ async fn a_cold_start_is_asked_for_at_any_node_and_served_there() -> Result<()> 
     .await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn headers_of_a_relayed_request_are_those_of_its_client() -> Result<()> {
     on(one_with_room(), async |cluster| {
@@ -72,7 +69,6 @@ async fn headers_of_a_relayed_request_are_those_of_its_client() -> Result<()> {
     .await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deadline_travels_with_a_relayed_request() -> Result<()> {
     on(one_with_room(), async |cluster| {
@@ -88,7 +84,6 @@ async fn a_deadline_travels_with_a_relayed_request() -> Result<()> {
 
 /// From the moment that an instance is healthy on one node until a request that waits for it on another
 /// has its answer.
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_route_to_an_instance_soon_after_it_is_healthy() -> Result<()> {
     on(one_with_room(), async |cluster| {
@@ -115,7 +110,6 @@ async fn peers_route_to_an_instance_soon_after_it_is_healthy() -> Result<()> {
     .await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hosts_with_other_clocks_serve_each_other() -> Result<()> {
     use maelstrom_tests::hosts::Clocks;
@@ -138,7 +132,6 @@ async fn hosts_with_other_clocks_serve_each_other() -> Result<()> {
     .await
 }
 
-#[ignore = "the suite is not green yet, and takes a quarter of an hour: make test-cluster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_component_calls_another_one_on_another_node() -> Result<()> {
     on_three(async |cluster| {
