@@ -7,12 +7,14 @@
 //! Unix milliseconds.
 
 mod entities;
+mod live;
 mod methods;
 mod refusal;
 mod status;
 mod stored;
 
 pub use entities::*;
+pub use live::*;
 pub use methods::*;
 pub use refusal::*;
 pub use status::*;

@@ -1,13 +1,17 @@
-//! The management API on the private port: JSON-RPC methods, logs, metrics.
+//! The management API on the private port: JSON-RPC methods, logs, metrics, and the dashboard with what it
+//! lives on.
 //!
 //! A method's decision is a function of the current configuration ([`components`], [`event_sources`],
-//! [`projects`]); the services around them commit it. Nothing here holds state of its own.
+//! [`projects`]); the services around them commit it. Nothing here holds state of its own but what the
+//! dashboard shows of the past ([`live`]).
 
 mod ask_all;
 mod components;
+mod cross_site;
 mod errors;
 mod event_sources;
 mod insight;
+mod live;
 mod log_query;
 mod logs;
 mod maelstrom;
@@ -16,10 +20,12 @@ mod projects;
 mod routes;
 mod rpc;
 mod select;
+mod ui;
 
 pub use insight::Insight;
+pub use live::{History, Live, Observer};
 pub use log_query::LogRequest;
 pub use logs::{ComponentLine, LogSource};
 pub use maelstrom::MaelstromService;
 pub use node::NodeService;
-pub use routes::{Metrics, routes};
+pub use routes::{Metrics, dashboard, routes};

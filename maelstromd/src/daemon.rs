@@ -142,7 +142,21 @@ impl Daemon {
     /// Sets the loops going.
     fn launch(&self, ground: Ground, parts: Parts) {
         let Ground { configuration, journal, .. } = ground;
-        let Parts { engine, routing, pulls, pruner, logs, node, control, roles, peers, cron, .. } = parts;
+        let Parts {
+            engine,
+            routing,
+            pulls,
+            pruner,
+            logs,
+            node,
+            control,
+            roles,
+            peers,
+            cron,
+            history,
+            live,
+            ..
+        } = parts;
         let Self { base, work, events, .. } = self;
         base.spawn("configuration", configuration.clone().run(base.token().clone()));
         base.spawn("routing", routing.run(base.token().clone()));
@@ -153,6 +167,8 @@ impl Daemon {
         work.spawn_cancellable("proofs", node.clone().follow_proofs(statuses, proofs));
         base.spawn("peers", peers.run(signals, base.token().clone()));
         base.spawn("roles", roles.run(base.token().clone()));
+        base.spawn_cancellable("history of requests", history.run());
+        base.spawn("live view", live.run(base.token().clone()));
         base.spawn_cancellable("engine watch", engine::watch(engine, journal));
         base.spawn_cancellable("container logs", logs::forward(logs));
         events.spawn("cron", cron.run(events.token().clone()));

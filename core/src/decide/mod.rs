@@ -14,6 +14,7 @@ pub mod poller;
 pub mod pool;
 pub mod route;
 pub mod scheduler;
+pub mod traffic;
 
 /// An answer together with why: printed by `maelctl explain` and kept in the journal.
 #[derive(Clone, Debug, Default, PartialEq)]

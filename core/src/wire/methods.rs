@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    Component, ComponentDemand, EventSource, EventSourceWithStatus, JournalEvent, NodeStatus, Project,
+    Component, ComponentDemand, DescribeComponentOutput, EventSource, EventSourceWithStatus, JournalEvent,
+    NodeStatus, ObserveInput, ObserveOutput, Project, ReadHistoryOutput, ReadTrafficInput, ReadTrafficOutput,
     null_default,
 };
 
@@ -57,6 +58,8 @@ method!(
 method!(ListEvents, "MaelstromService.ListEvents", ListEventsInput, ListEventsOutput);
 method!(ExplainComponent, "MaelstromService.ExplainComponent", ExplainComponentInput, ExplainComponentOutput);
 method!(GetVersion, "MaelstromService.GetVersion", GetVersionInput, GetVersionOutput);
+method!(ReadHistory, "MaelstromService.ReadHistory", NameInput, ReadHistoryOutput);
+method!(DescribeComponent, "MaelstromService.DescribeComponent", NameInput, DescribeComponentOutput);
 
 method!(ListNodeStatus, "NodeService.ListNodeStatus", ListNodeStatusInput, ListNodeStatusOutput);
 method!(GetStatus, "NodeService.GetStatus", GetStatusInput, GetStatusOutput);
@@ -71,6 +74,8 @@ method!(
 method!(TerminateNode, "NodeService.TerminateNode", TerminateNodeInput, TerminateNodeOutput);
 // Added to the original contract:
 method!(ReportDemand, "NodeService.ReportDemand", ReportDemandInput, ReportDemandOutput);
+method!(Observe, "NodeService.Observe", ObserveInput, ObserveOutput);
+method!(ReadTraffic, "NodeService.ReadTraffic", ReadTrafficInput, ReadTrafficOutput);
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -188,6 +193,9 @@ pub struct GetEventSourceOutput {
 #[serde(rename_all = "camelCase")]
 pub struct ToggleEventSourcesInput {
     pub enabled: bool,
+    /// Only the one of this name. Added to the original contract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name_prefix: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -106,6 +106,7 @@ async fn toggle(args: ToggleArgs, enabled: bool, api: &Api, output: &Output) -> 
     }
     let input = wire::ToggleEventSourcesInput {
         enabled,
+        name: None,
         name_prefix: lower(filter.prefix.as_ref()),
         component_name: lower(filter.component.as_ref()),
         project_name: lower(filter.project.as_ref()),

@@ -69,10 +69,13 @@ pub(super) fn toggle(
         .component(input.component_name.clone())
         .project(input.project_name.clone())
         .kind(input.event_source_type.clone())?;
+    let name = input.name.as_ref().map(|name| name.to_ascii_lowercase());
+    let named = |source: &wire::EventSource| name.as_ref().is_none_or(|name| source.name == *name);
     let event_source_names: Vec<String> = configuration
         .event_sources
         .iter()
-        .filter(|source| source.enabled != enabled && selection.takes_event_source(&source.event_source))
+        .filter(|source| source.enabled != enabled && named(&source.event_source))
+        .filter(|source| selection.takes_event_source(&source.event_source))
         .map(|source| source.event_source.name.clone())
         .collect();
     let ops =

@@ -249,4 +249,4 @@ fn no_place(name: &str, error: PlaceError) -> RpcError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Query, Request},
-    http::{StatusCode, header},
+    extract::{Path, Query, Request},
+    http::{HeaderMap, StatusCode, header},
+    middleware,
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
@@ -14,17 +15,15 @@ use maelstrom_core::rpc::Registry;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    Live, cross_site, live,
     log_query::LogRequest,
     logs::{LogSource, stream},
     rpc::RpcRoute,
+    ui,
 };
 
 /// The exposition format's own type: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-const NO_DASHBOARD: &str = "<!doctype html><title>Maelstrom</title>\
-<p>The dashboard is not part of this build. <code>maelctl cluster ps</code>, <code>maelctl events</code> and \
-<code>maelctl explain COMPONENT</code> tell what runs and why.</p>\n";
 
 /// Writes all metrics.
 pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
@@ -55,13 +54,21 @@ pub fn routes(
             "/_mael/metrics",
             get(move || std::future::ready(([(header::CONTENT_TYPE, OPEN_METRICS)], metrics()))),
         )
-        .route("/_mael/ui", get(no_dashboard))
-        .route("/_mael/ui/", get(no_dashboard))
         .fallback(unknown)
+        .layer(middleware::from_fn(cross_site::refuse))
 }
 
-async fn no_dashboard() -> Response {
-    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], NO_DASHBOARD).into_response()
+/// The dashboard and the stream that it lives on.
+pub fn dashboard(live: Arc<Live>, stop: CancellationToken) -> Router {
+    Router::new()
+        .route("/_mael/v1/live", get(move || std::future::ready(live::stream(&live, stop.clone()))))
+        .route("/_mael/ui", get(ui::to_folder))
+        .route("/_mael/ui/", get(|asked: HeaderMap| std::future::ready(ui::file("", &asked))))
+        .route(
+            "/_mael/ui/{*name}",
+            get(|Path(name): Path<String>, asked: HeaderMap| std::future::ready(ui::file(&name, &asked))),
+        )
+        .layer(middleware::from_fn(cross_site::refuse))
 }
 
 async fn unknown(request: Request) -> Response {

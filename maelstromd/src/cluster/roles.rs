@@ -408,12 +408,12 @@ impl Roles {
     fn record(&self, before: &BTreeMap<Role, Term>, now: &BTreeMap<Role, Term>, how_lost: &str) {
         for (role, term) in now.iter().filter(|(role, term)| before.get(*role) != Some(*term)) {
             let entry = Entry::new(Kind::Role, format!("role '{role}' taken, term {}", term.0));
-            self.journal.record(entry.data("term", term.0));
+            self.journal.record(entry.data("role", role.as_str()).data("term", term.0));
         }
         for (role, term) in before.iter().filter(|(role, _)| !now.contains_key(*role)) {
             let how = if how_lost.is_empty() { "lost" } else { how_lost };
             let entry = Entry::new(Kind::Role, format!("role '{role}' {how}, term {}", term.0));
-            self.journal.record(entry.data("term", term.0));
+            self.journal.record(entry.data("role", role.as_str()).data("term", term.0));
         }
     }
 }

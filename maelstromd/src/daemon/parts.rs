@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{engine, ground::Ground, machine, routing::Routing};
 use crate::{
-    api::{self, Insight, MaelstromService, NodeService},
+    api::{self, History, Insight, Live, MaelstromService, NodeService, Observer},
     cluster::{LeasedPermits, Peers, PeersParts, PeersSettings, Roles, RolesSettings},
     config::Settings,
     control::{AUTOSCALE_ROLE, Cluster, Control, PeerFleet, ROLE, Targets as _},
@@ -40,6 +40,8 @@ pub(super) struct Parts {
     pub(super) roles: Arc<Roles>,
     pub(super) peers: Arc<Peers>,
     pub(super) cron: Arc<Cron>,
+    pub(super) history: Arc<History>,
+    pub(super) live: Arc<Live>,
     pub(super) gateway: Arc<Gateway>,
     pub(super) private_url: String,
     pub(super) total_memory_mib: u64,
@@ -93,7 +95,17 @@ impl Parts {
             changes: node.changes(),
         };
 
+        let history = History::new(router.clone(), clock.clone());
+        let observer = Arc::new(Observer {
+            configuration: configuration.clone(),
+            journal: journal.clone(),
+            node: node.clone(),
+            peers: peers.clone(),
+            history: history.clone(),
+        });
+        let live = Live::new(id.clone(), observer.clone(), clock.clone());
         let registry = registry(ground, &router, &routing, &node, &control, &roles, &peers);
+        let registry = observer.register(registry);
         let (counted, paid) = (router.clone(), ground.store.clone());
         let metrics =
             Arc::new(move || gateway::encode_metrics(&counted) + &store::metrics::encode(paid.as_ref()));
@@ -103,7 +115,8 @@ impl Parts {
             peers: peers.clone(),
             clock: clock.clone(),
         };
-        let management = api::routes(registry, Arc::new(all_logs), metrics, private_stop.clone());
+        let management = api::routes(registry, Arc::new(all_logs), metrics, private_stop.clone())
+            .merge(api::dashboard(live.clone(), private_stop.clone()));
         let gateway = Gateway::new(id, router, management, gateway_settings(settings));
 
         let cron = cron(ground, &roles, &gateway);
@@ -125,6 +138,8 @@ impl Parts {
             roles,
             peers,
             cron,
+            history,
+            live,
             gateway,
             private_url,
             total_memory_mib,

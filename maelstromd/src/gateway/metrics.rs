@@ -14,12 +14,14 @@ use std::{
 };
 
 use http::StatusCode;
-use maelstrom_core::{names::NodeId, time::Moment};
+use maelstrom_core::{
+    decide::traffic::{Counted, OCTAVES},
+    names::NodeId,
+    time::Moment,
+};
 
 use crate::{clock, router::ComponentPool};
 
-/// 2^26 µs are 67 s.
-const OCTAVES: usize = 27;
 /// Scrapers like few buckets: every second octave from 64 µs on.
 const SHOWN_FROM: usize = 6;
 const SHOWN_STEP: usize = 2;
@@ -125,6 +127,19 @@ impl ComponentMetrics {
     /// A peer's request was answered here.
     pub(super) fn relayed_in(&self) {
         self.relayed_in.fetch_add(1, Relaxed);
+    }
+
+    /// The counters as they stand.
+    pub fn counted(&self) -> Counted {
+        const SERVER_ERRORS: usize = 4;
+        let classes: [u64; CLASSES.len()] = std::array::from_fn(|class| self.classes[class].load(Relaxed));
+        Counted {
+            requests: classes.iter().sum(),
+            errors: classes[SERVER_ERRORS],
+            gone: classes[GONE],
+            relayed: self.relayed_in.load(Relaxed),
+            durations: std::array::from_fn(|octave| self.duration.counts[octave].load(Relaxed)),
+        }
     }
 
     /// An attempt failed and is made again.

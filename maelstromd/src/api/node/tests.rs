@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    api::{Insight, MaelstromService},
+    api::{History, Insight, Live, MaelstromService, Observer},
     clock::SystemClock,
     cluster::{PeersParts, PeersSettings, Roles, RolesSettings},
     journal::Journal,
@@ -40,16 +40,17 @@ impl Images for Fine {
     }
 }
 
-struct World {
+pub(in crate::api) struct World {
     registry: Registry,
     router: Arc<Router>,
     configuration: Arc<ConfigurationCache>,
+    pub(in crate::api) live: Arc<Live>,
     tasks: Tasks,
 }
 
 impl World {
     /// A node that runs; nothing scales it but what a test asks for.
-    async fn new() -> Self {
+    pub(in crate::api) async fn new() -> Self {
         let id = NodeId::new("n1");
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let journal = Arc::new(Journal::new(id.clone()));
@@ -92,13 +93,13 @@ impl World {
         let maelstrom = Arc::new(MaelstromService {
             node: id.clone(),
             configuration: configuration.clone(),
-            clock,
+            clock: clock.clone(),
             put_in_place: Arc::new(move || routed.configure(&in_place.current())),
         });
         let insight = Arc::new(Insight {
             id: id.clone(),
             configuration: configuration.clone(),
-            journal,
+            journal: journal.clone(),
             node: node.clone(),
             control: control.clone(),
             router: router.clone(),
@@ -111,6 +112,15 @@ impl World {
             ),
             peers: peers.clone(),
         });
+        let history = History::new(router.clone(), clock.clone());
+        let observer = Arc::new(Observer {
+            configuration: configuration.clone(),
+            journal,
+            node: node.clone(),
+            peers: peers.clone(),
+            history: history.clone(),
+        });
+        let live = Live::new(id.clone(), observer.clone(), clock);
         let service = Arc::new(NodeService {
             id,
             node: node.clone(),
@@ -119,22 +129,25 @@ impl World {
             peers,
         });
         let registry = insight.register(service.register(maelstrom.register(Registry::new())));
+        let registry = observer.register(registry);
         let tasks = Tasks::new();
+        tasks.spawn_cancellable("history", history.run());
+        tasks.spawn("live", live.clone().run(tasks.token().clone()));
         tasks.spawn("node", node.run(configuration.subscribe(), tasks.token().clone()));
-        let world = Self { registry, router, configuration, tasks };
+        let world = Self { registry, router, configuration, live, tasks };
         let web = json!({"component": {"name": "web", "maxConcurrency": 1,
             "docker": {"image": "i:1", "reserveMemoryMiB": 100}}});
         world.result("MaelstromService.PutComponent", web).await;
         world
     }
 
-    async fn call(&self, method: &str, params: Value) -> Value {
+    pub(in crate::api) async fn call(&self, method: &str, params: Value) -> Value {
         let request = json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": [params]});
         let answer = self.registry.handle(request.to_string().as_bytes()).await.unwrap();
         serde_json::from_slice(&answer).unwrap()
     }
 
-    async fn result(&self, method: &str, params: Value) -> Value {
+    pub(in crate::api) async fn result(&self, method: &str, params: Value) -> Value {
         let answer = self.call(method, params).await;
         assert!(answer.get("error").is_none(), "{answer}");
         answer["result"].clone()
@@ -144,7 +157,7 @@ impl World {
         self.result("NodeService.GetStatus", json!({})).await["status"].clone()
     }
 
-    async fn stop(self) {
+    pub(in crate::api) async fn stop(self) {
         self.tasks.stop(Duration::from_secs(30)).await;
     }
 }
@@ -315,7 +328,9 @@ async fn every_method_of_the_contract_is_there() {
     let names = [
         "GetStatus",
         "ListNodeStatus",
+        "Observe",
         "PlaceComponent",
+        "ReadTraffic",
         "ReportDemand",
         "StartStopComponents",
         "StatusChanged",
