@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo cluster cluster-down test test-cluster lint bench fmt localstack localstack-down
+.PHONY: help setup dashboard try-dashboard build demo cluster cluster-down test test-cluster lint bench fmt localstack localstack-down
 
 # A shell that never read rustup's profile still finds it.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -14,7 +14,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export KEEP HOSTS PART ROUNDS CONNECTIONS RATES WORKERS MAELSTROMD
 say = @printf '\n=== %s\n' '$(1)'
 scripts := tests/setup/docker tests/setup/packages tests/setup/apt.sh tests/demo/run .ci/run \
-  localstack/run localstack/fetch.sh localstack/processes.sh localstack/tests/run \
+  dashboard/run localstack/run localstack/fetch.sh localstack/processes.sh localstack/tests/run \
   terraform/tests/run maelstromd/package/install maelstromd/package/build \
   maelstromd/package/debian/postinst maelstromd/package/debian/prerm maelstromd/package/debian/postrm
 
@@ -27,18 +27,29 @@ setup: ## what compiling needs and a Docker engine, where missing
 	@tests/setup/packages build
 	@tests/setup/docker
 
-build: setup ## both programs (development profile)
+dashboard: ## the web interface, for the daemon's next build (Node.js 20.19 or newer)
+	@tests/setup/packages node
+	$(call say,Building the dashboard)
+	@dashboard/run build
+
+# Part of what builds the daemon: where Node.js is missing or too old it goes without.
+try-dashboard:
+	$(call say,Building the dashboard)
+	@tests/setup/packages node || true
+	@dashboard/run try
+
+build: setup try-dashboard ## both programs (development profile)
 	$(call say,Building maelstromd and maelctl)
 	@cargo build --locked --package maelstromd --package maelctl
 
-demo: setup ## a project on this machine: cold start, calls, cron (KEEP=1 leaves it running)
+demo: setup try-dashboard ## a project on this machine: cold start, calls, cron (KEEP=1 leaves it running)
 	@tests/setup/packages demo
 	$(call say,Building; the first time takes some minutes)
 	@cargo build --locked --profile fast --package maelstromd --package maelctl --package maelstrom-tests \
 	  --bin maelstromd --bin maelctl --bin app-image
 	@tests/demo/run
 
-cluster: setup ## several hosts with engines of their own on this one, to look at and to break (HOSTS=3)
+cluster: setup try-dashboard ## several hosts with engines of their own on this one, to look at and to break (HOSTS=3)
 	@tests/setup/packages demo cluster
 	$(call say,Building; the first time takes some minutes)
 	@cargo build --locked --profile fast --package maelstromd --package maelctl --package maelstrom-tests \
@@ -51,8 +62,8 @@ cluster-down: ## removes what make cluster started
 
 # Everything in one build: the programs end up in target/debug, where the suites find them
 # beside their own binaries, with dependencies compiled once for all.
-test: lint ## everything that must hold: lint, unit, conformance, real containers (FILTER=name)
-	@tests/setup/packages test cluster
+test: try-dashboard lint ## everything that must hold: lint, unit, conformance, real containers (FILTER=name)
+	@tests/setup/packages test cluster browser
 	$(call say,Building the programs and their tests)
 	@cargo build --locked --workspace --all-targets
 	$(call say,Building the images that tests run)
@@ -65,6 +76,8 @@ test: lint ## everything that must hold: lint, unit, conformance, real container
 	else \
 	  exec cargo test --locked --workspace --no-fail-fast -- $(FILTER); \
 	fi
+	$(call say,Testing the dashboard)
+	@eval "$$(localstack/run env | grep AWS_ENDPOINT_URL_DYNAMODB=)"; export AWS_ENDPOINT_URL_DYNAMODB; exec dashboard/run test
 
 test-cluster: setup ## several hosts under load that are killed, cut off and frozen; a quarter of an hour (FILTER=name)
 	@tests/setup/packages test cluster
