@@ -23,6 +23,7 @@ export const judged = computed(() => {
   for (const node of nodes.values()) if (node.unreachableSince !== undefined) tick.value
   return verdict({ nodes, missing }, rows.value, now())
 })
+export const names = computed(() => [...cluster.components.value.keys()].sort())
 export const projects = computed(() => {
   const names = new Set<string>()
   for (const component of cluster.components.value.values()) if (component.projectName) names.add(component.projectName)

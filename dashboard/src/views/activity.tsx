@@ -9,7 +9,8 @@ import { query, setQuery } from '../model/route'
 import { memo } from '../parts/memo'
 import { Ago, ComponentLink, Empty, Filter, Mark, Select } from '../parts/basics'
 
-const PAGE = 100
+/** Each of them tells its age: more at a time cost more than anybody reads. */
+const PAGE = 50
 
 export function ActivityView() {
   const [pages, setPages] = useState(1)

@@ -7,12 +7,11 @@ import { clock, count, hue, moment } from '../model/format'
 import { type Line, LineReader, Lines } from '../model/lines'
 import { query, setQuery } from '../model/route'
 import { visible } from '../model/window'
-import { rows } from '../derived'
+import { names } from '../derived'
 import { Empty, Filter, Select } from '../parts/basics'
 
 export function LogsView() {
   const component = query('component')
-  const names = rows.value.map((row) => row.name).sort()
   return (
     <>
       <header class="bar">
@@ -21,7 +20,7 @@ export function LogsView() {
           label="Component"
           value={component}
           set={(value) => setQuery('component', value)}
-          options={[['', 'All components'], ...names.map((name): [string, string] => [name, name])]}
+          options={[['', 'All components'], ...names.value.map((name): [string, string] => [name, name])]}
         />
       </header>
       <LogPanel components={component} key={component} tall />

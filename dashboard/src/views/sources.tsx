@@ -11,15 +11,20 @@ import { Ago, ComponentLink, Empty, Failure, Filter, Mark, Select } from '../par
 import { memo } from '../parts/memo'
 import { Work } from './work'
 
+/** Each of them may count down. */
+const PAGE = 50
+
 export function SourcesView() {
+  const [pages, setPages] = useState(1)
   const all = [...cluster.sources.value.values()]
   const type = query('type') as SourceKind | ''
-  const shown = chosenSources(all, query('q'), type)
+  const found = chosenSources(all, query('q'), type)
+  const shown = found.slice(0, pages * PAGE)
   return (
     <>
       <header class="bar">
         <h1>
-          Event sources <small>{shown.length === all.length ? all.length : `${shown.length} of ${all.length}`}</small>
+          Event sources <small>{found.length === all.length ? all.length : `${found.length} of ${all.length}`}</small>
         </h1>
         <Filter label="Filter event sources" value={query('q')} set={(words) => setQuery('q', words)} />
         <Select
@@ -39,6 +44,11 @@ export function SourcesView() {
         </Empty>
       ) : (
         <SourceList sources={shown} owner />
+      )}
+      {found.length > shown.length && (
+        <button type="button" class="more" onClick={() => setPages(pages + 1)}>
+          Show {Math.min(PAGE, found.length - shown.length)} more
+        </button>
       )}
     </>
   )
