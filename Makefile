@@ -77,15 +77,16 @@ test: try-dashboard lint ## everything that must hold: lint, unit, conformance, 
 	  exec cargo test --locked --workspace --no-fail-fast -- $(FILTER); \
 	fi
 	$(call say,Testing the dashboard)
-	@eval "$$(localstack/run env | grep AWS_ENDPOINT_URL_DYNAMODB=)"; export AWS_ENDPOINT_URL_DYNAMODB; exec dashboard/run test
+	@dashboard/run test
 
-test-cluster: setup ## several hosts under load that are killed, cut off and frozen; a quarter of an hour (FILTER=name)
-	@tests/setup/packages test cluster
+test-cluster: setup try-dashboard ## several hosts under load that are killed, cut off and frozen; a quarter of an hour (FILTER=name)
+	@tests/setup/packages test cluster browser
 	@localstack/run up dynamodb
 	@cargo build --locked --workspace --all-targets
 	@target/debug/app-image
 	@eval "$$(localstack/run env | grep AWS_ENDPOINT_URL_DYNAMODB=)"; \
-	  exec cargo test --locked --package maelstrom-tests --test cluster -- --test-threads=1 $(FILTER)
+	  cargo test --locked --package maelstrom-tests --test cluster -- --test-threads=1 $(FILTER)
+	@eval "$$(localstack/run env | grep AWS_ENDPOINT_URL_DYNAMODB=)"; export AWS_ENDPOINT_URL_DYNAMODB; exec dashboard/run cluster
 
 lint: setup ## formatting, clippy, shell scripts and the Terraform module; warnings are errors
 	$(call say,Linting)

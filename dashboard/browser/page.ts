@@ -76,7 +76,7 @@ export async function longestTask(page: Page, during: () => Promise<void>): Prom
   await session.send('Tracing.start', {
     transferMode: 'ReportEvents',
     traceConfig: {
-      includedCategories: ['toplevel', 'devtools.timeline', 'disabled-by-default-devtools.timeline', '__metadata'],
+      includedCategories: ['toplevel', '__metadata'],
     },
   })
   await during()
