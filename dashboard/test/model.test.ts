@@ -160,6 +160,8 @@ test('steps of which nodes keep nothing were idle', () => {
     [40, 1],
     [50, 0],
   ])
+  // The last one is not over.
+  expect(bridged([sample(10), sample(20)], 10, 0, 25).map((sample) => sample.time)).toEqual([10])
   // Idle since before the hour began.
   expect(bridged([sample(10)], 10, 35, 75).map((sample) => sample.time)).toEqual([40, 50])
   expect(bridged([], 10, 0, 75)).toEqual([])

@@ -8,6 +8,8 @@ export function bridged(samples: readonly HistorySample[], step: number, from: n
   const idle = (time: number) =>
     found.push({ time, requestsPerSecond: 0, errorsPerSecond: 0, inFlight: 0, waiting: 0, instances: 0 })
   for (const sample of samples) {
+    // Of a step that is still being counted the rates are not known yet.
+    if (sample.time + step > to) break
     if (sample.time < from) {
       due = sample.time + step
       continue
@@ -16,7 +18,6 @@ export function bridged(samples: readonly HistorySample[], step: number, from: n
     found.push(sample)
     due = sample.time + step
   }
-  // The last step is still being counted.
   if (due !== undefined) for (; due < to - 1.5 * step; due += step) if (due >= from) idle(due)
   return found
 }
