@@ -77,7 +77,7 @@ test: try-dashboard lint ## everything that must hold: lint, unit, conformance, 
 	  exec cargo test --locked --workspace --no-fail-fast -- $(FILTER); \
 	fi
 	$(call say,Testing the dashboard)
-	@dashboard/run test
+	@eval "$$(localstack/run env | grep AWS_ENDPOINT_URL_DYNAMODB=)"; export AWS_ENDPOINT_URL_DYNAMODB; exec dashboard/run test
 
 test-cluster: setup try-dashboard ## several hosts under load that are killed, cut off and frozen; a quarter of an hour (FILTER=name)
 	@tests/setup/packages test cluster browser

@@ -38,7 +38,7 @@ export async function until(what: string, probe: () => Promise<boolean>, limit =
 /** Makes the table that the nodes of a cluster share. */
 export function initStore(environment: Record<string, string>): void {
   const { PATH } = process.env
-  execFileSync(join(PROGRAMS, 'maelstromd'), ['store', 'init', environment.MAEL_STORE ?? ''], {
+  execFileSync(join(PROGRAMS, 'maelctl'), ['store', 'init', environment.MAEL_STORE ?? ''], {
     env: { PATH, ...environment },
     timeout: LONG,
   })
