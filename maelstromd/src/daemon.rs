@@ -10,6 +10,8 @@
 //! Sockets are opened first, so that a port in use is told before anything is touched. Then the store:
 //! without a configuration there is nothing to serve. The engine may be away: the node goes on trying.
 //! Requests that come before the last run's containers are taken over wait for them like any others.
+//!
+//! Clients are served by [workers](crate::workers), a thread each; everything else runs in the main runtime.
 
 mod engine;
 mod ground;
@@ -25,6 +27,7 @@ mod signals;
 use std::{io, sync::Arc};
 
 use maelstrom_core::{journal::Kind, ports::store::StoreError};
+use tokio::runtime::Handle;
 
 pub use machine::raise_open_files;
 pub use signals::Order;
@@ -45,6 +48,7 @@ use crate::{
     logs,
     node::Node,
     tasks::Tasks,
+    workers::Workers,
 };
 
 /// Why the daemon can't start.
@@ -68,6 +72,7 @@ pub struct Daemon {
     journal: Arc<Journal>,
     node: Arc<Node>,
     gateway: Arc<Gateway>,
+    workers: Arc<Workers>,
     roles: Arc<Roles>,
     peers: Arc<Peers>,
     /// Public and private.
@@ -101,7 +106,10 @@ impl Daemon {
         let (public_at, private_at) =
             (public.address().map_err(sockets)?, private.address().map_err(sockets)?);
         let private_tasks = Tasks::new();
-        let parts = Parts::build(&settings, &ground, private_at, private_tasks.token()).await;
+        // As many as the main runtime has for itself: one per processor, unless its variable says otherwise.
+        let workers = Workers::start(Handle::current().metrics().num_workers())
+            .map_err(|source| StartError::System { what: "threads for clients", source })?;
+        let parts = Parts::build(&settings, &ground, private_at, private_tasks.token(), &workers).await;
         let peer_url = parts.node.status().peer_url;
         cluster::refuse_twin(ground.store.as_ref(), &ground.id, &peer_url).await?;
         if let Err(error) = parts.roles.acquire().await {
@@ -122,6 +130,7 @@ impl Daemon {
             journal: ground.journal.clone(),
             node: parts.node.clone(),
             gateway: parts.gateway.clone(),
+            workers,
             roles: parts.roles.clone(),
             peers: parts.peers.clone(),
             listeners,

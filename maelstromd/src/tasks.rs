@@ -4,7 +4,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::task::JoinSet;
+use tokio::{runtime::Handle, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// A group of tasks that end together. Clones share the group.
@@ -33,17 +33,28 @@ impl Tasks {
 
     /// Runs `task` until it ends. It should watch [`Tasks::token`]; `name` stands in the log if it panics.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_on(&Handle::current(), name, task);
+    }
+
+    /// The same in another runtime than the one that this is called in.
+    pub fn spawn_on(
+        &self,
+        runtime: &Handle,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
         let mut set = self.set.lock();
         // Tasks that ended are dropped here, so that a long-lived group doesn't grow.
         while let Some(ended) = set.try_join_next() {
             report(ended);
         }
-        set.spawn(async move {
+        let guarded = async move {
             let task = std::panic::AssertUnwindSafe(task);
             if futures_util::FutureExt::catch_unwind(task).await.is_err() {
                 tracing::error!(task = name, "a task panicked; its work has stopped");
             }
-        });
+        };
+        set.spawn_on(guarded, runtime);
     }
 
     /// Runs `task` until it ends or the group is stopped, whichever is first: for loops that may be

@@ -23,6 +23,7 @@ use crate::{
     node::{HttpChecker, LocalPermits, Node, NodeParts, NodeSettings, OwnedRoles, StartPermits},
     router::Router,
     store,
+    workers::Workers,
 };
 
 /// What this node acts in, if nobody else does.
@@ -50,12 +51,14 @@ pub(super) struct Parts {
 // === impl Parts ===
 
 impl Parts {
-    /// `private` is where the private gateway listens; when it stops, `private_stop` fires.
+    /// `private` is where the private gateway listens; when it stops, `private_stop` fires. Clients are
+    /// served by `workers`.
     pub(super) async fn build(
         settings: &Settings,
         ground: &Ground,
         private: SocketAddr,
         private_stop: &CancellationToken,
+        workers: &Arc<Workers>,
     ) -> Self {
         let Ground { id, journal, configuration, clock, .. } = ground;
         let docker = DockerEngine::new(None);
@@ -117,7 +120,7 @@ impl Parts {
         };
         let management = api::routes(registry, Arc::new(all_logs), metrics, private_stop.clone())
             .merge(api::dashboard(live.clone(), private_stop.clone()));
-        let gateway = Gateway::new(id, router, management, gateway_settings(settings));
+        let gateway = Gateway::new(id, router, management, gateway_settings(settings), workers.clone());
 
         let cron = cron(ground, &roles, &gateway);
         let pruner = Pruner {

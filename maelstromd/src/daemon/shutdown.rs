@@ -9,11 +9,12 @@
 //!   5  peers relay nothing more       until now they sent what only this node could serve
 //!   6  public gateway stops           no new connections; requests in flight end (MAEL_DRAIN_SECONDS)
 //!   7  private gateway stops          last, since requests in flight call other components through it
-//!   8  containers stop, or are kept   for the next daemon
-//!   9  peers told that it is over     they forget this node; so does the store
-//!  10  loops end
+//!   8  workers end                    they have no clients any more
+//!   9  containers stop, or are kept   for the next daemon
+//!  10  peers told that it is over     they forget this node; so does the store
+//!  11  loops end
 //! ```
-//! Until step 8 everything scales and starts as ever: a request that was accepted gets its instance. Where
+//! Until step 9 everything scales and starts as ever: a request that was accepted gets its instance. Where
 //! there are peers, theirs start for those that this node has not. A node alone, or the last of many, does
 //! without steps 4 and 5.
 //!
@@ -45,6 +46,8 @@ const PEERS: Duration = Duration::from_secs(1);
 /// For peers to start what runs here: a lease that changes hands, an image pulled, a slow start. What has
 /// no place elsewhere ends here.
 const MOVES: Duration = Duration::from_secs(45);
+/// They end at the next await of what they run.
+const WORKERS: Duration = Duration::from_secs(2);
 /// Loops end at their next await.
 const LOOPS: Duration = Duration::from_secs(10);
 
@@ -74,6 +77,7 @@ impl Daemon {
             settings,
             node,
             gateway,
+            workers,
             roles,
             peers,
             listeners,
@@ -116,6 +120,7 @@ impl Daemon {
         };
         step("public gateway", public.stop(in_flight)).await;
         step("private gateway", private.stop(in_flight)).await;
+        step("workers", workers.stop(WORKERS)).await;
         node.set_draining(true);
         step("containers", node.stop(containers)).await;
         if order == Order::Stop {

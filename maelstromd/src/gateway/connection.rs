@@ -37,6 +37,7 @@ use super::{
 use crate::{
     clock,
     tasks::{Executor, Tasks},
+    workers::Charge,
 };
 
 /// What an HTTP/2 client sends first (RFC 9113 §3.4).
@@ -69,6 +70,8 @@ pub(super) struct Client {
     pub(super) ip: String,
     /// Owns what its requests turn into tunnels.
     pub(super) tunnels: Tasks,
+    /// The worker that serves it.
+    pub(super) charge: Charge,
     /// When the last request came, or the connection.
     last_sign: AtomicU64,
 }
@@ -76,13 +79,14 @@ pub(super) struct Client {
 // === impl Client ===
 
 impl Client {
-    pub(super) fn new(side: Side, address: SocketAddr, tunnels: Tasks) -> Self {
+    pub(super) fn new(side: Side, address: SocketAddr, tunnels: Tasks, charge: Charge) -> Self {
         Self {
             side,
             address,
             // An IPv4 client of a dual-stack socket is an IPv4 client.
             ip: address.ip().to_canonical().to_string(),
             tunnels,
+            charge,
             last_sign: AtomicU64::new(clock::now().as_nanos()),
         }
     }

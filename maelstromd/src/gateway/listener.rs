@@ -1,7 +1,13 @@
 //! Accepting clients: as many as the limit allows, and none any more once the gateway stops. What was
-//! accepted is owned here: it is waited for, and cut off when the time to drain is over.
+//! accepted is served by a worker and owned here: it is waited for, and cut off when the time to drain is
+//! over.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpStream as Accepted},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustix::net::sockopt;
 use tokio::{
@@ -54,11 +60,11 @@ impl Gateway {
                 }
             };
             failing = false;
-            let client = Client::new(side, address, tunnels.clone());
+            let client = Client::new(side, address, tunnels.clone(), self.workers.engage());
             self.serve_client(stream, client, permit, &connections, &stop);
         }
         for (stream, address, permit) in last_in_queue(listener, &room) {
-            let client = Client::new(side, address, tunnels.clone());
+            let client = Client::new(side, address, tunnels.clone(), self.workers.engage());
             self.serve_client(stream, client, permit, &connections, &stop);
         }
         let until = Instant::now() + self.settings.tunnel_drain;
@@ -69,20 +75,25 @@ impl Gateway {
 
     fn serve_client(
         self: &Arc<Self>,
-        stream: TcpStream,
+        stream: Accepted,
         client: Client,
         permit: OwnedSemaphorePermit,
         connections: &Tasks,
         stop: &CancellationToken,
     ) {
         let (gateway, stop) = (Arc::clone(self), stop.clone());
+        let worker = client.charge.runtime().clone();
         // Boxed here: each layer that a future is handed through by value holds it twice, and this memory
         // is what an idle connection costs.
         let served = Box::pin(async move {
-            gateway.serve_connection(stream, client, stop).await;
+            // Here, since it is the worker's reactor that is to tell of it.
+            match TcpStream::from_std(stream) {
+                Ok(stream) => gateway.serve_connection(stream, client, stop).await,
+                Err(error) => tracing::warn!(client = %client.address, %error, "a client can't be served"),
+            }
             drop(permit);
         });
-        connections.spawn("client connection", served);
+        connections.spawn_on(&worker, "client connection", served);
     }
 }
 
@@ -92,7 +103,7 @@ impl Gateway {
 fn last_in_queue(
     listener: TcpListener,
     room: &Arc<Semaphore>,
-) -> impl Iterator<Item = (TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+) -> impl Iterator<Item = (Accepted, SocketAddr, OwnedSemaphorePermit)> {
     const QUEUE: usize = 4_096;
     let socket = listener.into_std().ok();
     let room = Arc::clone(room);
@@ -100,7 +111,6 @@ fn last_in_queue(
         let permit = Arc::clone(&room).try_acquire_owned().ok()?;
         let (stream, address) = socket.as_ref()?.accept().ok()?;
         stream.set_nonblocking(true).ok()?;
-        let stream = TcpStream::from_std(stream).ok()?;
         let _ = prepare(&stream);
         Some((stream, address, permit))
     })
@@ -110,11 +120,12 @@ fn last_in_queue(
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+) -> io::Result<(Accepted, SocketAddr, OwnedSemaphorePermit)> {
     let permit = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
+                let stream = stream.into_std()?;
                 // Fails only on a connection that is already gone.
                 let _ = prepare(&stream);
                 return Ok((stream, address, permit));
@@ -126,7 +137,7 @@ async fn accept(
     }
 }
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
+fn prepare(stream: &Accepted) -> io::Result<()> {
     stream.set_nodelay(true)?;
     sockopt::set_socket_keepalive(stream, true)?;
     sockopt::set_tcp_keepidle(stream, TCP_KEEPALIVE_IDLE)?;

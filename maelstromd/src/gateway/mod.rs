@@ -9,8 +9,11 @@
 //! one serves peers, containers and the management API, and believes them. What a peer sends on is served
 //! here or not at all ([`relay`]).
 //!
-//! Invariants of a warm request: no task is spawned, no lock is held over I/O, no body is held whole, and
-//! whatever it took is given back by drop, wherever its client leaves it.
+//! A client's connection stays with one of the [workers](crate::workers), with all that its requests do but
+//! what would hold others up: management.
+//!
+//! Invariants of a warm request: no task is spawned, no other thread is woken, no lock is held over I/O, no
+//! body is held whole, and whatever it took is given back by drop, wherever its client leaves it.
 
 mod admission;
 mod body;
@@ -23,6 +26,7 @@ mod forward;
 mod forward_h2c;
 mod headers;
 mod listener;
+mod management;
 mod metrics;
 mod relay;
 mod replay;
@@ -42,8 +46,7 @@ use std::{
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, request::Parts, uri::PathAndQuery};
 use http_body_util::Full;
-use hyper::{body::Incoming, service::Service as _};
-use hyper_util::service::TowerToHyperService;
+use hyper::body::Incoming;
 use maelstrom_core::{
     decide::pool::Reach,
     names::{ComponentName, NodeId},
@@ -67,6 +70,7 @@ use self::{
 use crate::{
     clock,
     router::{ComponentPool, Router},
+    workers::Workers,
 };
 
 /// Answered by the node itself on both gateways.
@@ -107,6 +111,7 @@ pub struct Gateway {
     router: Arc<Router>,
     management: axum::Router,
     settings: GatewaySettings,
+    workers: Arc<Workers>,
     draining: AtomicBool,
 }
 
@@ -134,15 +139,17 @@ impl Default for GatewaySettings {
 // === impl Gateway ===
 
 impl Gateway {
-    /// `management` answers what of the private gateway lies under `/_mael/`.
+    /// `management` answers what of the private gateway lies under `/_mael/`; clients are served by
+    /// `workers`.
     pub fn new(
         node: &NodeId,
         router: Arc<Router>,
         management: axum::Router,
         settings: GatewaySettings,
+        workers: Arc<Workers>,
     ) -> Arc<Self> {
         let draining = AtomicBool::new(false);
-        Arc::new(Self { name: RelayName::new(node), router, management, settings, draining })
+        Arc::new(Self { name: RelayName::new(node), router, management, settings, workers, draining })
     }
 
     fn relay_name(&self) -> &RelayName {
@@ -253,18 +260,6 @@ impl Gateway {
         respond::text(StatusCode::OK, "OK")
     }
 
-    async fn manage(&self, client: &Client, parts: &mut Parts, body: Incoming) -> Response<Body> {
-        let parts = std::mem::replace(parts, Request::new(()).into_parts().0);
-        let mut request = Request::from_parts(parts, axum::body::Body::new(body));
-        request.extensions_mut().insert(axum::extract::ConnectInfo(client.address));
-        let service = TowerToHyperService::new(self.management.clone());
-        let answered = service.call(request).await;
-        match answered {
-            Ok(response) => response.map(Body::boxed),
-            Err(never) => match never {},
-        }
-    }
-
     /// From a component to its answer.
     async fn dispatch(
         &self,
@@ -283,7 +278,7 @@ impl Gateway {
             Some(client) if headers::asks_upgrade(&parts.headers) => parts
                 .extensions
                 .remove::<hyper::upgrade::OnUpgrade>()
-                .map(|on_upgrade| Offer::new(on_upgrade, client.tunnels.clone())),
+                .map(|on_upgrade| Offer::new(on_upgrade, client)),
             _ => None,
         };
         // A reference of its own, since the request's headers give way to the response's.

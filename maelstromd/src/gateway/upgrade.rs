@@ -17,8 +17,8 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{client::ClientStream, metrics::Recording, replay::RequestBody};
-use crate::{clock, router::Slot, tasks::Tasks, upstream::Exchange};
+use super::{client::ClientStream, connection::Client, metrics::Recording, replay::RequestBody};
+use crate::{clock, router::Slot, tasks::Tasks, upstream::Exchange, workers::Charge};
 
 /// Per direction. Frames of interactive protocols are small, and there may be thousands of tunnels.
 const COPY_BYTES: usize = 8 * 1024;
@@ -28,13 +28,15 @@ pub(super) struct Offer {
     on_upgrade: OnUpgrade,
     /// Owns the tunnel: the listener that the client came through.
     tunnels: Tasks,
+    /// The tunnel is served where the client was.
+    charge: Charge,
 }
 
 // === impl Offer ===
 
 impl Offer {
-    pub(super) fn new(on_upgrade: OnUpgrade, tunnels: Tasks) -> Self {
-        Self { on_upgrade, tunnels }
+    pub(super) fn new(on_upgrade: OnUpgrade, client: &Client) -> Self {
+        Self { on_upgrade, tunnels: client.tunnels.clone(), charge: client.charge.clone() }
     }
 
     /// The container said 101; the tunnel begins when the client has got it.
@@ -46,8 +48,8 @@ impl Offer {
         idle: Duration,
     ) {
         let (container, early) = exchange.into_upgraded();
-        let on_upgrade = self.on_upgrade;
-        self.tunnels.spawn_cancellable("tunnel", async move {
+        let Self { on_upgrade, tunnels, charge } = self;
+        tunnels.spawn_cancellable("tunnel", async move {
             match on_upgrade.await {
                 Ok(upgraded) => {
                     let ended = tunnel(upgraded, container, early.freeze(), idle).await;
@@ -57,7 +59,7 @@ impl Offer {
                 // The client left between the 101 and its delivery.
                 Err(error) => tracing::debug!(%error, "an upgrade came to nothing"),
             }
-            drop((slot, recording));
+            drop((slot, recording, charge));
         });
     }
 }

@@ -15,11 +15,16 @@ use std::{
 };
 
 use bytes::BytesMut;
-use rustix::net::sockopt;
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, recv, sockopt},
+};
 use tokio::{
     net::TcpStream,
     time::{Instant, Sleep},
 };
+
+use crate::workers::Home;
 
 /// A container's address is one hop away on a bridge of this machine: three seconds cover a lost SYN and
 /// its first two repetitions.
@@ -54,6 +59,8 @@ pub enum Way {
 #[derive(Debug)]
 pub struct Connection {
     pub(super) stream: TcpStream,
+    /// Whose reactor tells of it.
+    home: Home,
     way: Way,
     /// The peer may be slow to read.
     slow: bool,
@@ -85,7 +92,20 @@ impl Connection {
         let timer = Box::pin(tokio::time::sleep(limit));
         let input = BytesMut::new();
         let expected = FIRST_READ_BYTES;
-        Ok(Box::new(Self { stream, way, slow: false, input, timer, used: false, expected }))
+        let home = Home::here();
+        Ok(Box::new(Self { stream, home, way, slow: false, input, timer, used: false, expected }))
+    }
+
+    pub(super) fn home(&self) -> Home {
+        self.home
+    }
+
+    /// Becomes one of the thread that asks for it: told of by another one's reactor, each answer would wake
+    /// both.
+    pub(super) fn moved_here(self: Box<Self>) -> io::Result<Box<Self>> {
+        let stream = TcpStream::from_std(self.stream.into_std()?)?;
+        let timer = Box::pin(tokio::time::sleep(CONNECT_TIMEOUT));
+        Ok(Box::new(Self { stream, home: Home::here(), timer, ..*self }))
     }
 
     /// From now on the other end may be slow to read: it gets a large body, or a tunnel.
@@ -123,7 +143,9 @@ impl Connection {
     /// Asks the socket itself whether the container closed it or sent something: for requests that can't
     /// be repeated.
     pub(super) fn is_quiet(&self) -> bool {
-        matches!(self.stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        // The runtime would go by what its reactor has told, and that may be late.
+        let peeked = recv(&self.stream, &mut [0_u8], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        matches!(peeked, Err(Errno::AGAIN))
     }
 
     /// Reads once into `input`, which is given room for `room` bytes if it has none. `Ok(0)`: closed.

@@ -7,6 +7,10 @@
 //!               closed                                        closed
 //! ```
 //! The last one put back is the first one taken, so that those not needed grow old and go.
+//!
+//! Each worker takes those that it used itself, and another's before it opens one: how many there are
+//! doesn't depend on how clients are spread, and a server that handles one connection at a time never gets a
+//! second one while the first is idle. What is taken from another moves into the reactor of who took it.
 
 use std::{
     net::SocketAddr,
@@ -27,7 +31,7 @@ use super::{
     Connection, Exchange, Failure, Way,
     h2c::{Held, Multiplexed, Refused},
 };
-use crate::clock;
+use crate::{clock, workers::Home};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -50,7 +54,8 @@ pub struct Connections {
 
 #[derive(Debug, Default)]
 struct Idle {
-    connections: Vec<(Box<Connection>, Moment)>,
+    /// By the home of each, and since when it is idle.
+    homes: Vec<Vec<(Box<Connection>, Moment)>>,
     /// Runs while there are idle connections, ends by itself when there are none.
     reaper: Option<AbortHandle>,
 }
@@ -82,19 +87,26 @@ impl Connections {
 
     /// Idle connections at the moment.
     pub fn idle(&self) -> usize {
-        self.idle.lock().connections.len()
+        self.idle.lock().len()
     }
 
     /// An idle connection that can carry a request. With `certain` the socket itself is asked, at the
     /// price of a system call.
     pub fn take(&self, certain: bool) -> Option<Box<Connection>> {
-        let mut idle = self.idle.lock();
-        while let Some((mut connection, _)) = idle.connections.pop() {
-            if connection.is_fresh() && (!certain || connection.is_quiet()) {
-                return Some(connection);
+        let here = Home::here();
+        loop {
+            let mut connection = self.idle.lock().pop(here)?;
+            if connection.home() == here {
+                if connection.is_fresh() && (!certain || connection.is_quiet()) {
+                    return Some(connection);
+                }
+            // What another reactor tells may be late.
+            } else if connection.is_quiet()
+                && let Ok(moved) = connection.moved_here()
+            {
+                return Some(moved);
             }
         }
-        None
     }
 
     /// A new connection.
@@ -124,14 +136,38 @@ impl Connections {
 
     fn put(&self, mut connection: Box<Connection>) {
         connection.settle();
+        let now = clock::now();
         let mut idle = self.idle.lock();
-        if idle.connections.len() >= MAX_IDLE {
+        if idle.len() >= MAX_IDLE {
             return;
         }
-        idle.connections.push((connection, clock::now()));
+        idle.push(connection, now);
         if idle.reaper.is_none() {
             idle.reaper = Some(tokio::spawn(reap(Arc::downgrade(&self.idle))).abort_handle());
         }
+    }
+}
+
+// === impl Idle ===
+
+impl Idle {
+    fn len(&self) -> usize {
+        self.homes.iter().map(Vec::len).sum()
+    }
+
+    fn push(&mut self, connection: Box<Connection>, now: Moment) {
+        let home = connection.home().index();
+        if self.homes.len() <= home {
+            self.homes.resize_with(home + 1, Vec::new);
+        }
+        self.homes[home].push((connection, now));
+    }
+
+    /// One of that home, else one of whoever has most.
+    fn pop(&mut self, home: Home) -> Option<Box<Connection>> {
+        let own = self.homes.get_mut(home.index()).and_then(Vec::pop);
+        let taken = own.or_else(|| self.homes.iter_mut().max_by_key(|others| others.len())?.pop());
+        taken.map(|(connection, _)| connection)
     }
 }
 
@@ -149,9 +185,11 @@ async fn reap(idle: Weak<Mutex<Idle>>) {
         let Some(idle) = idle.upgrade() else { return };
         let mut idle = idle.lock();
         let oldest = clock::now() - IDLE_TIMEOUT;
-        idle.connections.retain_mut(|(connection, since)| *since > oldest && connection.is_fresh());
-        if idle.connections.is_empty() {
-            idle.connections = Vec::new();
+        for connections in &mut idle.homes {
+            connections.retain_mut(|(connection, since)| *since > oldest && connection.is_fresh());
+        }
+        if idle.len() == 0 {
+            idle.homes = Vec::new();
             idle.reaper = None;
             return;
         }

@@ -1,6 +1,9 @@
 //! The one HTTP/2 connection to an instance or peer that speaks it (cleartext, by prior knowledge): gRPC and the
 //! like. Opened with the first request, opened anew when it was closed, by one request for all that come
 //! meanwhile.
+//!
+//! It is driven in the main runtime, since it carries the requests of all workers: on one of them it would
+//! stand in the way of that one's clients alone.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -13,9 +16,10 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
+use tokio::task::JoinSet;
 
 use super::{Connection, Failure, Way};
-use crate::tasks::Executor;
+use crate::{tasks::Executor, workers};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
@@ -119,7 +123,18 @@ impl Multiplexed {
     }
 }
 
+/// Dropping the future ends the attempt.
 async fn open(address: SocketAddr, way: Way) -> Result<Current, Failure> {
+    let mut opening = JoinSet::new();
+    opening.spawn_on(open_here(address, way), &workers::main_runtime());
+    match opening.join_next().await {
+        Some(Ok(opened)) => opened,
+        _ => Err(Failure::Connect(io::Error::other("the node is stopping"))),
+    }
+}
+
+/// All that the connection needs runs where this does.
+async fn open_here(address: SocketAddr, way: Way) -> Result<Current, Failure> {
     let connection = Connection::open(address, way).await.map_err(Failure::Connect)?;
     let (stream, _) = connection.into_parts();
     let window = match way {

@@ -429,3 +429,15 @@ fn a_length_of_nothing_is_the_end() {
     assert!(Decoder::Length(0).is_end());
     assert_eq!(Decoder::Length(0).decode(&mut BytesMut::from("more")), Ok(Decoded::End));
 }
+
+/// The defect this prevents: a request that can't be repeated goes out on a connection that was just closed.
+#[tokio::test]
+async fn whether_a_connection_still_stands_is_asked_of_the_socket_not_of_the_reactor() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let connection = Connection::open(listener.local_addr().unwrap(), Way::Bridge).await.unwrap();
+    let (server, _) = listener.accept().unwrap();
+    assert!(connection.is_quiet());
+    // No await from here on: the runtime doesn't hear of it.
+    drop(server);
+    assert!(!connection.is_quiet());
+}

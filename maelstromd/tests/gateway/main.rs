@@ -11,4 +11,5 @@ mod relay;
 mod relay_failing;
 mod relay_streams;
 mod streams;
+mod workers;
 mod world;

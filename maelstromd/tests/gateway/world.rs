@@ -14,6 +14,7 @@ use maelstromd::{
     gateway::{Gateway, GatewaySettings},
     journal::Journal,
     router::{ComponentPool, Endpoint, PeerServing, Router},
+    workers::Workers,
 };
 use parking_lot::Mutex;
 use tokio::{
@@ -25,10 +26,14 @@ use tokio_util::sync::CancellationToken;
 /// Nothing in these tests takes longer, unless it hangs.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// That serve the clients of one gateway.
+pub const WORKERS: usize = 2;
+
 pub struct World {
     pub name: String,
     pub gateway: Arc<Gateway>,
     pub router: Arc<Router>,
+    pub workers: Arc<Workers>,
     pub public: SocketAddr,
     pub private: SocketAddr,
     pub stop: CancellationToken,
@@ -55,10 +60,15 @@ impl World {
     }
 
     pub async fn node(name: &str, settings: GatewaySettings) -> Self {
+        let management = axum::Router::new().fallback(|| async { "management" });
+        Self::managed(name, settings, management).await
+    }
+
+    pub async fn managed(name: &str, settings: GatewaySettings, management: axum::Router) -> Self {
         let node = NodeId::new(name);
         let router = Router::new(Arc::new(Journal::new(node.clone())));
-        let management = axum::Router::new().fallback(|| async { "management" });
-        let gateway = Gateway::new(&node, Arc::clone(&router), management, settings);
+        let workers = Workers::start(WORKERS).unwrap();
+        let gateway = Gateway::new(&node, Arc::clone(&router), management, settings, Arc::clone(&workers));
         let stop = CancellationToken::new();
         let public = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let private = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -71,6 +81,7 @@ impl World {
             name: name.to_owned(),
             gateway,
             router,
+            workers,
             public: addresses.0,
             private: addresses.1,
             stop,
