@@ -10,7 +10,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::Poll,
     time::Duration,
@@ -74,6 +74,9 @@ pub(super) struct Client {
     pub(super) charge: Charge,
     /// When the last request came, or the connection.
     last_sign: AtomicU64,
+    /// The gateway stops: the next answer is the connection's last. The gateway's own token would say the
+    /// same, but asking it takes a lock that all clients share.
+    leaves: AtomicBool,
 }
 
 // === impl Client ===
@@ -88,6 +91,7 @@ impl Client {
             tunnels,
             charge,
             last_sign: AtomicU64::new(clock::now().as_nanos()),
+            leaves: AtomicBool::new(false),
         }
     }
 
@@ -140,13 +144,13 @@ impl Gateway {
     ) -> hyper::Result<()> {
         let reader = stream.reader();
         let service = service_fn(|request: Request<Incoming>| {
-            let (gateway, client, stop) = (Arc::clone(&self), Arc::clone(client), stop.clone());
+            let (gateway, client) = (Arc::clone(&self), Arc::clone(client));
             let reader = Arc::clone(&reader);
             let (mut parts, body) = request.into_parts();
             async move {
                 let answered = unless_gone(&reader, pin!(gateway.handle(&client, &mut parts, body))).await;
                 let mut response = answered.ok_or(Gone)?;
-                if stop.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                if client.leaves.load(Relaxed) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Gone>(response.map(|body| body.watching(reader)))
@@ -169,6 +173,7 @@ impl Gateway {
             () = end.as_mut() => {}
         }
         if stop.is_cancelled() {
+            client.leaves.store(true, Relaxed);
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => return ended,

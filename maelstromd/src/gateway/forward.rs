@@ -55,7 +55,7 @@ pub(super) struct Admitted<'a> {
     pub(super) context: Context<'a>,
     /// The client's connection, if it is to become a tunnel.
     pub(super) upgrade: Option<upgrade::Offer>,
-    pub(super) pool: Arc<ComponentPool>,
+    pub(super) pool: &'a Arc<ComponentPool>,
     /// Until the response has it.
     pub(super) recording: Option<Recording>,
     /// The client may wait for a word about its body before it sends it; known once it has been forwarded.
@@ -135,7 +135,7 @@ impl Gateway {
         let bytes_held = WAITING_BYTES + admitted.parts.headers.len() * HEADER_BYTES + admitted.body.held();
         let deadline = admitted.context.deadline;
         let reach = if admitted.context.relayed { Reach::Here } else { Reach::Anywhere };
-        let pool = &admitted.pool;
+        let pool = admitted.pool;
         let acquired = pool.acquire(Ask { now, deadline, bytes_held, avoid, reach }).await;
         let slot = acquired.map_err(|error| Refusal::unavailable(pool.name(), error))?;
         pool.metrics().queued(slot.waited());

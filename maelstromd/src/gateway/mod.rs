@@ -270,10 +270,10 @@ impl Gateway {
         arrived: Moment,
     ) -> Answer {
         let side = client.map_or(Side::Private, |client| client.side);
-        let pool = Arc::clone(&target.pool);
+        let pool = &target.pool;
         let relayed = target.reach == Reach::Here;
         let term = Term::new(side, &parts.headers, arrived, pool.max_duration())?;
-        let recording = Some(Recording::begin(Arc::clone(&pool), arrived));
+        let recording = Some(Recording::begin(Arc::clone(pool), arrived));
         let upgrade = match client {
             Some(client) if headers::asks_upgrade(&parts.headers) => parts
                 .extensions

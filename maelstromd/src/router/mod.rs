@@ -77,7 +77,6 @@ struct Table {
 #[derive(Clone, Debug)]
 pub struct Pick {
     pub pool: Arc<ComponentPool>,
-    pub source: EventSourceName,
     /// Bytes to remove from the front of the path; if nothing remains, the path is `/`.
     pub strip: usize,
 }
@@ -143,11 +142,7 @@ impl Router {
     pub fn pick(&self, host: &str, path: &str) -> Option<Pick> {
         let table = self.table.load();
         let found = table.routes.find(host, path)?;
-        Some(Pick {
-            pool: Arc::clone(&found.route.target),
-            source: found.route.name.clone(),
-            strip: found.strip,
-        })
+        Some(Pick { pool: Arc::clone(&found.route.target), strip: found.strip })
     }
 
     /// Why a public request goes where it goes.

@@ -102,6 +102,8 @@ impl Connection {
 
     /// Becomes one of the thread that asks for it: told of by another one's reactor, each answer would wake
     /// both.
+    // Connections live in boxes: taking one by value would move it out for nothing.
+    #[allow(clippy::boxed_local)]
     pub(super) fn moved_here(self: Box<Self>) -> io::Result<Box<Self>> {
         let stream = TcpStream::from_std(self.stream.into_std()?)?;
         let timer = Box::pin(tokio::time::sleep(CONNECT_TIMEOUT));
