@@ -96,6 +96,32 @@ fn parse_stat(stat: String) -> Option<(u32, u64)> {
     Some((fields.get(1)?.parse().ok()?, ticks(11)? + ticks(12)?))
 }
 
+/// What the whole machine has done since it started.
+#[derive(Clone, Copy)]
+pub(crate) struct Machine {
+    /// Seconds of all processors together, with and without work.
+    pub(crate) busy: f64,
+    pub(crate) idle: f64,
+    /// From one thread to another.
+    pub(crate) switches: f64,
+}
+
+pub(crate) fn machine() -> Result<Machine> {
+    parse_machine(&fs::read_to_string("/proc/stat")?).context("/proc/stat is not as proc(5) has it")
+}
+
+fn parse_machine(stat: &str) -> Option<Machine> {
+    let line = |name: &str| stat.lines().find_map(|line| line.strip_prefix(name));
+    // user, nice, system, idle, iowait, irq, softirq, steal; guests' time is in user's.
+    let ticks: Option<Vec<f64>> =
+        line("cpu ")?.split_whitespace().take(8).map(|text| text.parse().ok()).collect();
+    let ticks = ticks?;
+    let idle = ticks.get(3)? + ticks.get(4)?;
+    let second = rustix::param::clock_ticks_per_second() as f64;
+    let busy = ticks.iter().sum::<f64>() - idle;
+    Some(Machine { busy: busy / second, idle: idle / second, switches: line("ctxt ")?.trim().parse().ok()? })
+}
+
 /// Resident memory of one process, in MiB.
 pub(crate) fn resident_mib(id: u32) -> Result<f64> {
     let status =
@@ -123,6 +149,13 @@ mod tests {
     fn stat_survives_a_hostile_name() {
         let stat = "42 (a) b (c) S 7 42 42 0 -1 4194560 1 0 0 0 150 50 0 0 20 0 1 0 1 1 1";
         assert_eq!(parse_stat(stat.into()), Some((7, 200)));
+    }
+
+    #[test]
+    fn idle_time_is_told_from_work() {
+        let machine = parse_machine("cpu  100 0 200 700 50 0 25 5 9 9\ncpu0 1 1\nctxt 12\n").unwrap();
+        let second = rustix::param::clock_ticks_per_second() as f64;
+        assert_eq!((machine.busy * second, machine.idle * second, machine.switches), (330.0, 750.0, 12.0));
     }
 
     #[test]

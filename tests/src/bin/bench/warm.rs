@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::daemon::HOST;
 use crate::options::Options;
-use crate::proc::cpu_seconds;
+use crate::proc::{Machine, cpu_seconds, machine};
 use crate::proxies::{Proxies, Subject, Who};
 use crate::report::{Goal, Report, say};
 use crate::stats::{median, paired_ratio};
@@ -44,6 +44,9 @@ struct Series {
     rates: Vec<f64>,
     /// Microseconds of CPU per request.
     costs: Vec<f64>,
+    /// What stands beside that: the same of the whole machine, client and backend included, the share of
+    /// its time without work, and switches from thread to thread per request.
+    around: Vec<[f64; 3]>,
     failed: u64,
 }
 
@@ -68,14 +71,18 @@ async fn measure_case(
     say(&format!("\nWarm path, {case}: {rounds} rounds of {} s", options.load.as_secs()));
     let subjects: Vec<Subject> =
         proxies.subjects.iter().copied().filter(|one| size.includes(one.who)).collect();
-    let mut series: Vec<Series> =
-        subjects.iter().map(|one| Series { who: one.who, rates: vec![], costs: vec![], failed: 0 }).collect();
+    let mut series: Vec<Series> = subjects
+        .iter()
+        .map(|one| Series { who: one.who, rates: vec![], costs: vec![], around: vec![], failed: 0 })
+        .collect();
     for round in 0..rounds {
         for step in 0..subjects.len() {
             // Nobody always comes after the same neighbour.
             let at = (step + round) % subjects.len();
             let before = cpu_seconds(subjects[at].process)?;
+            let around = machine()?;
             let load = load(options, subjects[at], size.bytes(), connections).await?;
+            series[at].around.push(per_request(around, machine()?, load.requests));
             let used = cpu_seconds(subjects[at].process)? - before;
             series[at].rates.push(load.requests / load.seconds);
             series[at].costs.push(used * 1e6 / load.requests);
@@ -84,14 +91,23 @@ async fn measure_case(
     }
     for one in &series {
         let (rate, cost) = (median(&one.rates), median(&one.costs));
+        let [all, idle, switches] =
+            [0, 1, 2].map(|at| median(&one.around.iter().map(|round| round[at]).collect::<Vec<_>>()));
         say(&format!(
-            "  {:11} {rate:>8.0} requests/s  {cost:>6.1} µs CPU  {} failed",
+            "  {:11} {rate:>8.0} requests/s  {cost:>6.1} µs CPU  {} failed   (machine: {all:.0} µs, {:.0} % idle, \
+             {switches:.1} switches)",
             format!("{:?}", one.who),
-            one.failed
+            one.failed,
+            idle * 100.0
         ));
     }
     judge(&case, size, &series, report);
     Ok(())
+}
+
+fn per_request(before: Machine, after: Machine, requests: f64) -> [f64; 3] {
+    let (busy, idle) = (after.busy - before.busy, after.idle - before.idle);
+    [busy * 1e6 / requests, idle / (busy + idle), (after.switches - before.switches) / requests]
 }
 
 fn judge(case: &str, size: Size, series: &[Series], report: &mut Report) {
