@@ -24,10 +24,9 @@ mod routing;
 mod shutdown;
 mod signals;
 
-use std::{io, sync::Arc};
+use std::{io, num::NonZeroUsize, sync::Arc};
 
 use maelstrom_core::{journal::Kind, ports::store::StoreError};
-use tokio::runtime::Handle;
 
 pub use machine::raise_open_files;
 pub use signals::Order;
@@ -48,7 +47,7 @@ use crate::{
     logs,
     node::Node,
     tasks::Tasks,
-    workers::Workers,
+    workers::{self, Workers},
 };
 
 /// Why the daemon can't start.
@@ -106,8 +105,8 @@ impl Daemon {
         let (public_at, private_at) =
             (public.address().map_err(sockets)?, private.address().map_err(sockets)?);
         let private_tasks = Tasks::new();
-        // As many as the main runtime has for itself: one per processor, unless its variable says otherwise.
-        let workers = Workers::start(Handle::current().metrics().num_workers())
+        let count = settings.worker_threads.map_or_else(workers::suitable, NonZeroUsize::get);
+        let workers = Workers::start(count)
             .map_err(|source| StartError::System { what: "threads for clients", source })?;
         let parts = Parts::build(&settings, &ground, private_at, private_tasks.token(), &workers).await;
         let peer_url = parts.node.status().peer_url;

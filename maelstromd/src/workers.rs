@@ -68,6 +68,13 @@ pub struct Charge {
     clients: Arc<AtomicUsize>,
 }
 
+/// How many suit this machine: half of its processors. Containers need at least as much for a request as it
+/// costs here, and few threads with much to do cost less than many that sleep and are woken between requests:
+/// on two processors one thread serves more than two do.
+pub fn suitable() -> usize {
+    std::thread::available_parallelism().map_or(1, |all| (all.get() / 2).max(1))
+}
+
 /// The runtime for what all workers share, and for what may hold up others.
 pub fn main_runtime() -> Handle {
     HERE.with(|here| here.get().map(|here| here.main.clone())).unwrap_or_else(Handle::current)

@@ -1,6 +1,6 @@
 //! The settings as the daemon uses them: units in types, unset apart from empty.
 
-use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::IpAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de::Error};
 
@@ -22,6 +22,9 @@ pub struct Settings {
     /// MiB for containers; `None`: what the system has.
     #[serde(default)]
     pub total_memory: Option<u64>,
+    /// `None`: as many as suit the machine.
+    #[serde(deserialize_with = "some_count")]
+    pub worker_threads: Option<NonZeroUsize>,
     #[serde(deserialize_with = "seconds")]
     pub http_read_timeout: Duration,
     #[serde(deserialize_with = "seconds")]
@@ -89,6 +92,10 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Er
 fn minutes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let minutes = u64::deserialize(deserializer)?;
     Ok((minutes > 0).then(|| Duration::from_secs(minutes * 60)))
+}
+
+fn some_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroUsize>, D::Error> {
+    usize::deserialize(deserializer).map(NonZeroUsize::new)
 }
 
 fn unless_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {

@@ -100,6 +100,8 @@ pub const SETTINGS: &[Setting] = &[
         "folder for what a node keeps of its own when its store is elsewhere: its name"),
     setting("MAEL_TOTAL_MEMORY", "total_memory", MEBIBYTES, None,
         "MiB for containers; 0: this node only relays; unset: the memory of the system, or of the daemon's control group"),
+    setting("MAEL_WORKER_THREADS", "worker_threads", Kind::Number { least: 0, most: 64 }, Some("0"),
+        "threads that serve clients, each on a processor of its own when there is much to do; 0: half of the processors, at least one"),
     setting("MAEL_HTTP_READ_TIMEOUT", "http_read_timeout", TIMEOUT, Some("300"),
         "seconds for a client to send its request"),
     setting("MAEL_HTTP_WRITE_TIMEOUT", "http_write_timeout", TIMEOUT, Some("310"),

@@ -370,7 +370,11 @@ where
     fn poll_body_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
         let room = match self.decoder.expected() {
             0 => STREAM_READ_BYTES,
-            expected => usize::try_from(expected).unwrap_or(usize::MAX).min(LARGE_READ_BYTES),
+            // One more than there is to come: a read that fills its buffer looks as if there were more, and
+            // costs the next request on this connection a read that finds nothing.
+            expected => usize::try_from(expected)
+                .map_or(usize::MAX, |rest| rest.saturating_add(1))
+                .min(LARGE_READ_BYTES),
         };
         Poll::Ready(match ready!(self.connection.poll_read(cx, room)) {
             Ok(0) => self.decoder.close().map(|()| false).map_err(Failure::from),

@@ -42,8 +42,7 @@ impl Daemon {
             .env("MAEL_STORE", format!("sqlite:{}", options.scratch.join("maelstrom.db").display()))
             .env("MAEL_PUBLIC_PORT", public.port().to_string())
             .env("MAEL_PRIVATE_PORT", private.port().to_string())
-            // What tokio takes for the number of its workers.
-            .env("TOKIO_WORKER_THREADS", options.workers.to_string());
+            .env("MAEL_WORKER_THREADS", options.workers.to_string());
         let process = RefCell::new(Process::start("maelstromd", &mut command, &log)?);
         let daemon = Self { process, public, private, log };
         daemon.wait_for_health().await?;

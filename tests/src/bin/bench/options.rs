@@ -7,7 +7,7 @@
 //! | `BENCH_SECONDS` | 3 | of load per subject and round |
 //! | `CONNECTIONS` | `32,256` | of the warm path |
 //! | `RATES` | `500,1000` | requests a second of the latency part |
-//! | `WORKERS` | number of processors | of each proxy |
+//! | `WORKERS` | half of the processors | of each proxy, as maelstromd chooses by itself |
 //! | `MAELSTROMD` | `target/release/maelstromd` | the program to measure; `none`: only what it would be measured against |
 
 use std::env;
@@ -43,6 +43,8 @@ pub(crate) struct Options {
     pub(crate) connections: Vec<usize>,
     pub(crate) rates: Vec<u32>,
     pub(crate) workers: usize,
+    /// The client's, whatever the proxies have.
+    pub(crate) processors: usize,
     pub(crate) maelstromd: Option<PathBuf>,
     /// Configurations, stores and logs; emptied at the start, left for reading.
     pub(crate) scratch: PathBuf,
@@ -67,7 +69,8 @@ impl Options {
             load: Duration::from_secs(value("BENCH_SECONDS")?.unwrap_or(3)),
             connections: list("CONNECTIONS", &[32, 256])?,
             rates: list("RATES", &[500, 1000])?,
-            workers: value("WORKERS")?.unwrap_or(processors),
+            workers: value("WORKERS")?.unwrap_or((processors / 2).max(1)),
+            processors,
             maelstromd,
             scratch,
         })

@@ -152,7 +152,7 @@ pub(crate) async fn load(
     connections: usize,
 ) -> Result<Load> {
     let mut wrk = Command::new("wrk");
-    wrk.arg(format!("-t{}", options.workers.min(connections)))
+    wrk.arg(format!("-t{}", options.processors.min(connections)))
         .arg(format!("-c{connections}"))
         .arg(format!("-d{}s", options.load.as_secs()))
         .args(["-H", &format!("Host: {HOST}")])
