@@ -94,6 +94,8 @@ async fn measure_scale_out(options: &Options, report: &mut Report) -> Result<()>
         for host in cluster.hosts() {
             known(host, &name).await?;
         }
+        // Routes follow the configuration; asking for them with a request would be a start.
+        tokio::time::sleep(ROUTED).await;
         let begun = Instant::now();
         let loads: Vec<Load> = LOAD
             .iter()
@@ -130,7 +132,9 @@ async fn measure_scale_out(options: &Options, report: &mut Report) -> Result<()>
 async fn known(host: &maelstrom_tests::hosts::Host, component: &str) -> Result<()> {
     maelstrom_tests::wait::until("a node to know a component", PATIENCE, || async {
         let input = wire::NameInput { name: component.to_owned() };
-        host.api().call(wire::GetComponent, &input).await.map(Some)
+        host.api().call(wire::GetComponent, &input).await?;
+        // Its route has the same name.
+        host.api().call(wire::GetEventSource, &input).await.map(Some)
     })
     .await
     .map(drop)
@@ -149,6 +153,8 @@ async fn gone(cluster: &Cluster, component: &str) -> Result<()> {
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// More than a node takes from a configuration to its routes.
+const ROUTED: Duration = Duration::from_millis(250);
 
 /// Requests and units of a node and minute with nothing to do: alone, one of three, and one among as many
 /// others as a large cluster has.
