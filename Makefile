@@ -45,7 +45,7 @@ build: setup try-dashboard ## both programs (development profile)
 demo: setup try-dashboard ## a project on this machine: cold start, calls, cron (KEEP=1 leaves it running)
 	@tests/setup/packages demo
 	$(call say,Building; the first time takes some minutes)
-	@cargo build --locked --profile fast --package maelstromd --package maelctl --package maelstrom-tests \
+	@cargo build --locked --package maelstromd --package maelctl --package maelstrom-tests \
 	  --bin maelstromd --bin maelctl --bin app-image
 	@tests/demo/run
 

@@ -3,8 +3,9 @@
 //! Demand is what runs and what waits. It is looked at over a stable window (60 s) and a panic window
 //! (6 s):
 //! * Up when either average is more than `scaleuppct` of the capacity, to
-//!   ceil(average / (`maxconcurrency` × `scaleuppct`)). A queue that an instance in rotation does not
-//!   work off scales up at once to what runs and waits now.
+//!   ceil(average / (`maxconcurrency` × `scaleuppct`)). A queue that the instances in rotation do not
+//!   work off scales up at once to what runs and waits now. One before the first instance serves does
+//!   so, too, but to no more than a handful: nobody knows yet how fast they are.
 //! * The panic window and the queue forbid scaling down for a stable window.
 //! * Down when the stable window's peak is under `scaledownpct` of the capacity, by the same formula
 //!   from the peak; never before a whole window was watched, so a daemon that has just started and
@@ -27,6 +28,10 @@ pub const STABLE_WINDOW: Duration = WINDOW_MAX;
 pub const PANIC_WINDOW: Duration = Duration::from_secs(6);
 /// A burst that is worked off sooner is no queue: a new instance would come too late for it anyway.
 pub const QUEUE_PATIENCE: Duration = Duration::from_millis(250);
+/// While nothing serves yet: requests that come together have come by then, and none was worked off.
+pub const COLD_PATIENCE: Duration = Duration::from_millis(100);
+/// Instances that are started for a queue before the first of them serves.
+const COLD_MOST: u32 = 4;
 
 /// What a decision is made from. Ages are counted back from now.
 #[derive(Clone, Debug)]
@@ -126,11 +131,24 @@ fn need(concurrency: f64, scaling: &Scaling) -> u32 {
     (concurrency / per_instance - 1e-9).ceil().max(0.0) as u32
 }
 
-/// What runs and waits now, if it waits in spite of an instance that could take it.
+/// What runs and waits now, if it has waited long enough to count.
 fn queue_need(input: &Input<'_>) -> Option<u32> {
     let Demand { in_flight, waiting, waiting_for, .. } = input.demand;
-    let stuck = waiting > 0 && input.in_rotation > 0 && waiting_for >= QUEUE_PATIENCE;
-    stuck.then(|| need(f64::from(in_flight) + f64::from(waiting), input.scaling))
+    if waiting == 0 || waiting_for < queue_patience(input.in_rotation) {
+        return None;
+    }
+    if input.in_rotation > 0 {
+        return Some(need(f64::from(in_flight) + f64::from(waiting), input.scaling));
+    }
+    // No headroom for what may come: a single request starts a single instance.
+    let cold = waiting.div_ceil(input.scaling.max_concurrency.get());
+    // More than a handful were there before: they stay.
+    Some(cold.min(COLD_MOST.max(input.current)))
+}
+
+/// For how long requests wait before they count as a queue.
+pub fn queue_patience(in_rotation: u32) -> Duration {
+    if in_rotation == 0 { COLD_PATIENCE } else { QUEUE_PATIENCE }
 }
 
 /// Fewer instances, if that many are enough and now is the time.
@@ -200,12 +218,15 @@ fn keep_reason(input: &Input<'_>) -> String {
 
 fn queue_reason(input: &Input<'_>) -> String {
     let Demand { in_flight, waiting, waiting_for, .. } = input.demand;
-    format!(
-        "{waiting} requests wait, for {} ms now, while {in_flight} run on {}: {}",
-        waiting_for.as_millis(),
-        instances(input.in_rotation),
-        rule(input.scaling)
-    )
+    let waited = waiting_for.as_millis();
+    if input.in_rotation == 0 {
+        let each = input.scaling.max_concurrency;
+        return format!(
+            "{waiting} requests wait, for {waited} ms now, and nothing serves yet: one for each {each}, {COLD_MOST} at most"
+        );
+    }
+    let (on, rule) = (instances(input.in_rotation), rule(input.scaling));
+    format!("{waiting} requests wait, for {waited} ms now, while {in_flight} run on {on}: {rule}")
 }
 
 fn average_reason(average: f64, window: Duration, input: &Input<'_>) -> String {

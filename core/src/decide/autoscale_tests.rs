@@ -97,8 +97,25 @@ fn a_queue_scales_up_at_once_to_what_waits() {
     assert_eq!(scale(&scaling, 1, queue), Scale { instances: 40, panic: true });
     let young = Demand { waiting_for: QUEUE_PATIENCE / 2, ..queue };
     assert_eq!(scale(&scaling, 1, young).instances, 1, "a burst that may be worked off in no time");
-    let cold = Input { in_rotation: 0, ..input(&scaling, 1, queue) };
-    assert_eq!(decide(&cold).value.instances, 1, "the one that starts may be enough");
+}
+
+#[test]
+fn a_queue_before_the_first_instance_serves_starts_a_handful() {
+    let mut scaling = scaling();
+    scaling.max_concurrency = NonZeroU32::new(2).unwrap();
+    let cold = |current, waiting, waited| {
+        let demand = Demand { waiting, waiting_for: waited, ..constant(0) };
+        decide(&Input { in_rotation: 0, ..input(&scaling, current, demand) }).value
+    };
+    assert_eq!(cold(1, 8, COLD_PATIENCE), Scale { instances: 4, panic: true });
+    assert_eq!(cold(1, 3, COLD_PATIENCE).instances, 2);
+    assert_eq!(cold(1, 2, Duration::from_secs(20)).instances, 1, "the one that starts is enough");
+    assert_eq!(cold(1, 1_000, Duration::from_secs(20)).instances, 4, "it may only be slow to start");
+    assert_eq!(cold(1, 8, COLD_PATIENCE / 2).instances, 1, "more may still come, or be gone");
+    assert_eq!(cold(9, 1_000, COLD_PATIENCE).instances, 9, "nothing is taken back");
+    scaling.max_concurrency = NonZeroU32::MIN;
+    let one = Demand { waiting: 1, waiting_for: Duration::from_secs(20), ..constant(0) };
+    assert_eq!(decide(&Input { in_rotation: 0, ..input(&scaling, 1, one) }).value.instances, 1);
 }
 
 #[test]

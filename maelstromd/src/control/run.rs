@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use maelstrom_core::{decide::autoscale, time::Moment};
+use maelstrom_core::time::Moment;
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, sleep_until},
@@ -115,8 +115,7 @@ impl Control {
     /// where that is before the next tick.
     pub(super) fn patience(&self, now: Moment) -> Option<Duration> {
         let pools = self.router.pools();
-        let ages = pools.iter().filter_map(|pool| pool.queue_age(now));
-        let left = ages.filter_map(|age| autoscale::QUEUE_PATIENCE.checked_sub(age));
+        let left = pools.iter().filter_map(|pool| pool.queue_patience(now));
         left.chain(self.memory.lock().following.look_again).filter(|left| !left.is_zero()).min()
     }
 }

@@ -284,5 +284,5 @@ async fn what_a_peer_tells_with_its_answers_turns_requests_away_from_it() {
     assert_eq!(next.endpoint().place, Place::Here(id("a")));
     let later = Ask { now: clock::now() + Duration::from_secs(1), ..ask() };
     assert_eq!(web.acquire(later).await.unwrap().endpoint().place, there("n2"));
-    assert_eq!(web.queue_age(clock::now()), None);
+    assert_eq!(web.queue_patience(clock::now()), None);
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use maelstrom_core::{
     decide::{
         activity::{Activity, Window},
-        autoscale::{Demand, PANIC_WINDOW, STABLE_WINDOW},
+        autoscale::{self, Demand, PANIC_WINDOW, STABLE_WINDOW},
         pool::{Member, Place, Standing},
     },
     names::{InstanceId, NodeId},
@@ -92,12 +92,12 @@ impl ComponentPool {
         (state.pool.demand().level(), in_rotation(state.pool.members()))
     }
 
-    /// For how long requests have been waiting in spite of an instance in rotation, here or elsewhere.
-    pub fn queue_age(&self, now: Moment) -> Option<Duration> {
+    /// Time until those who wait count as a queue. `None`: nobody waits, or they count already.
+    pub fn queue_patience(&self, now: Moment) -> Option<Duration> {
         let mut state = self.state.lock();
-        let since = state.pool.waiting_since()?;
+        let waited = now.since(state.pool.waiting_since()?);
         let served = state.pool.members().any(|member| member.standing == Standing::InRotation);
-        served.then(|| now.since(since))
+        autoscale::queue_patience(u32::from(served)).checked_sub(waited)
     }
 
     /// Counts as a request for the idle timeout: somebody asked for the component to be there.
