@@ -4,10 +4,11 @@
 //! Every request ends: an attempt that hangs is given up and made again on a fresh connection, and all
 //! attempts together fit in the limit that callers of a port count with.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use maelstrom_core::ports::store::{StoreError, StoreResult};
+use tokio::sync::OnceCell;
 
 /// Outside of EC2 the address of the instance metadata service may swallow packets.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(10);
@@ -24,7 +25,8 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LAST_BACKOFF: Duration = Duration::from_secs(1);
 
 /// Other places to reach AWS at, where they are set.
-const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"];
+const ENDPOINTS: [&str; 4] =
+    ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_SFN"];
 
 /// Where and as whom AWS is used.
 #[derive(Clone, Debug)]
@@ -32,6 +34,11 @@ pub struct Account {
     config: SdkConfig,
     region: String,
 }
+
+/// The account, looked for with the first request, so that a node that needs no AWS needs no region. What
+/// was not found is looked for again with the next one. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct FoundAccount(Arc<OnceCell<Account>>);
 
 // === impl Account ===
 
@@ -82,6 +89,21 @@ impl Account {
 
     pub(crate) fn region(&self) -> &str {
         &self.region
+    }
+}
+
+// === impl FoundAccount ===
+
+impl FoundAccount {
+    /// Why there is none is told in words.
+    pub(crate) async fn get(&self) -> Result<&Account, String> {
+        self.0.get_or_try_init(Account::from_environment).await.map_err(|error| error.to_string())
+    }
+}
+
+impl From<Account> for FoundAccount {
+    fn from(account: Account) -> Self {
+        Self(Arc::new(OnceCell::new_with(Some(account))))
     }
 }
 

@@ -3,6 +3,13 @@
 
 mod account;
 pub mod dynamo;
+mod failure;
+#[cfg(test)]
+mod localstack;
+mod sqs;
+mod step_functions;
 
-pub use account::Account;
+pub use account::{Account, FoundAccount};
 pub use dynamo::DynamoStore;
+pub use sqs::SqsQueues;
+pub use step_functions::StepFunctions;

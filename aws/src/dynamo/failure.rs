@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::{
     config::{
         ConfigBag, Intercept, RuntimeComponents, http::HttpResponse,
@@ -14,6 +13,8 @@ use aws_sdk_dynamodb::{
     error::{BoxError, ProvideErrorMetadata, SdkError},
 };
 use maelstrom_core::ports::store::StoreError;
+
+use crate::failure::{CREDENTIALS, innermost, is_about_credentials};
 
 /// Which table this is about, for messages.
 #[derive(Clone, Debug)]
@@ -27,15 +28,6 @@ pub(super) struct Place {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Endpoint(Arc<OnceLock<String>>);
 
-/// AWS says this without a code when the table is fine and the credentials aren't.
-const CREDENTIALS: [&str; 6] = [
-    "UnrecognizedClientException",
-    "InvalidSignatureException",
-    "IncompleteSignatureException",
-    "MissingAuthenticationTokenException",
-    "ExpiredTokenException",
-    "InvalidClientTokenId",
-];
 const THROTTLED: [&str; 4] = [
     "ProvisionedThroughputExceededException",
     "ThrottlingException",
@@ -163,24 +155,4 @@ impl Place {
         }
         self.unavailable(format_args!("failed to do {action}: {message} ({code})"))
     }
-}
-
-fn is_about_credentials(error: &(dyn Error + 'static)) -> bool {
-    let mut next: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if error.is::<CredentialsError>() {
-            return true;
-        }
-        next = error.source();
-    }
-    false
-}
-
-/// The first cause: what wraps it only says that something was wrong.
-fn innermost(error: &dyn Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

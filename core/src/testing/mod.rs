@@ -5,11 +5,15 @@
 //! Tokio clock as well as under a plain executor.
 
 pub mod activity;
+// Cases of conformance are tests: they unwrap what must hold.
+#[allow(clippy::unwrap_used)]
+pub mod activity_conformance;
 pub mod clock;
 pub mod engine;
 pub mod engine_conformance;
 pub mod queue;
+#[allow(clippy::unwrap_used)]
+pub mod queue_conformance;
 pub mod store;
-// Its cases are tests: they unwrap what must hold.
 #[allow(clippy::unwrap_used)]
 pub mod store_conformance;

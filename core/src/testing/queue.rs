@@ -97,6 +97,7 @@ impl MemoryQueues {
         stored.sent += 1;
         message.id = format!("{queue}#{}", stored.sent);
         message.sent_at = Some(self.clock.wall());
+        message.sequence = is_fifo(queue).then(|| format!("{:020}", stored.sent));
         let id = message.id.clone();
         stored.messages.push(Stored { message, visible_at: self.clock.now(), receiving: 0 });
         id

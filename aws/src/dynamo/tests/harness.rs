@@ -3,8 +3,6 @@
 
 use std::{
     io::{Read as _, Write as _},
-    path::Path,
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI64, Ordering::SeqCst},
@@ -12,11 +10,10 @@ use std::{
     time::Duration,
 };
 
-use aws_config::{Region, SdkConfig};
 use aws_sdk_dynamodb::{
     Client,
     config::{
-        ConfigBag, Credentials, Intercept, RuntimeComponents, SharedCredentialsProvider,
+        ConfigBag, Intercept, RuntimeComponents,
         interceptors::{
             BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextMut,
             BeforeTransmitInterceptorContextRef,
@@ -32,14 +29,16 @@ use maelstrom_core::{
 use tokio::sync::OnceCell;
 use ulid::Ulid;
 
+pub(super) use crate::localstack::account_at;
 use crate::{
-    Account, DynamoStore, account,
+    Account, DynamoStore,
     dynamo::{
         create_table,
         failure::{Endpoint, Place},
         table::Table,
         usage::Counts,
     },
+    localstack,
 };
 
 /// A table that goes with it.
@@ -65,43 +64,10 @@ pub(super) struct Between {
     work: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// DynamoDB Local as the environment names it; else the one that the repository's launcher brings up.
+/// DynamoDB Local.
 async fn endpoint() -> &'static str {
     static ENDPOINT: OnceCell<String> = OnceCell::const_new();
-    ENDPOINT
-        .get_or_init(|| async {
-            match std::env::var("AWS_ENDPOINT_URL_DYNAMODB") {
-                Ok(endpoint) => endpoint,
-                Err(_) => tokio::task::spawn_blocking(launch).await.unwrap(),
-            }
-        })
-        .await
-}
-
-fn launch() -> String {
-    let launcher = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("localstack/run");
-    let run = |arguments: &[&str]| {
-        let output = Command::new(&launcher).args(arguments).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
-    run(&["up", "dynamodb"]);
-    let environment = run(&["env"]);
-    let mut lines = environment.lines();
-    let endpoint = lines.find_map(|line| line.strip_prefix("export AWS_ENDPOINT_URL_DYNAMODB="));
-    endpoint.expect("the launcher tells the endpoint").to_owned()
-}
-
-/// Of a DynamoDB at `endpoint`; nothing of the environment's is used.
-pub(super) fn account_at(endpoint: &str) -> Account {
-    let credentials = Credentials::new("test", "test", None, None, "tests");
-    let config = SdkConfig::builder()
-        .behavior_version(account::behavior())
-        .region(Region::new("us-east-1"))
-        .endpoint_url(endpoint)
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .build();
-    Account::with(config).unwrap()
+    ENDPOINT.get_or_init(|| localstack::endpoint("AWS_ENDPOINT_URL_DYNAMODB", "dynamodb")).await
 }
 
 /// Ahead of every real clock, so that nothing expires under a test.

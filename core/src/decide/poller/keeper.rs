@@ -11,6 +11,9 @@ use crate::{
 /// After an extension that was not made.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// The queue's clock began earlier than the one here.
+const MARGIN: Duration = Duration::from_secs(1);
+
 /// Messages held by one poller, by receipt.
 #[derive(Clone, Debug, Default)]
 pub struct Keeper {
@@ -22,6 +25,8 @@ struct Held {
     queue: String,
     received: Moment,
     visibility: Duration,
+    /// It is surely invisible to others until then.
+    until: Moment,
     /// `None`: never again.
     due: Option<Moment>,
 }
@@ -38,7 +43,8 @@ pub struct Extension {
 impl Keeper {
     /// A message was received and will be worked on.
     pub fn hold(&mut self, receipt: &str, queue: &str, visibility: Duration, now: Moment) {
-        let mut held = Held { queue: queue.to_owned(), received: now, visibility, due: None };
+        let until = now + visibility;
+        let mut held = Held { queue: queue.to_owned(), received: now, visibility, until, due: None };
         held.due = held.next(now);
         self.held.insert(receipt.to_owned(), held);
     }
@@ -46,6 +52,11 @@ impl Keeper {
     /// It was answered, or given back.
     pub fn release(&mut self, receipt: &str) {
         self.held.remove(receipt);
+    }
+
+    /// Nobody else has it, and nobody gets it in a moment: it may begin.
+    pub fn is_held(&self, receipt: &str, now: Moment) -> bool {
+        self.held.get(receipt).is_some_and(|held| held.until > now + MARGIN.min(held.visibility / 4))
     }
 
     /// When something is due next.
@@ -73,6 +84,13 @@ impl Keeper {
         Some(Extension { queue, changes })
     }
 
+    /// It was made, by a call that began at `asked`.
+    pub fn extended(&mut self, receipt: &str, to: Duration, asked: Moment) {
+        if let Some(held) = self.held.get_mut(receipt) {
+            held.until = asked + to;
+        }
+    }
+
     /// The call failed: nothing of it was done, or nobody knows.
     pub fn failed(&mut self, extension: &Extension, now: Moment) {
         for (receipt, _) in &extension.changes {
@@ -86,6 +104,7 @@ impl Keeper {
     pub fn refused(&mut self, receipt: &str) {
         if let Some(held) = self.held.get_mut(receipt) {
             held.due = None;
+            held.until = held.received;
         }
     }
 }
@@ -154,6 +173,17 @@ mod tests {
         assert_eq!(keeper.next(), Some(at(16)));
         keeper.refused("r");
         assert_eq!(keeper.next(), None);
+    }
+
+    #[test]
+    fn what_others_may_have_is_not_held() {
+        let mut keeper = Keeper::default();
+        keeper.hold("r", "q", Duration::from_secs(30), START);
+        assert!(keeper.is_held("r", at(28)) && !keeper.is_held("r", at(29)));
+        keeper.extended("r", Duration::from_secs(30), at(15));
+        assert!(keeper.is_held("r", at(43)) && !keeper.is_held("r", at(44)));
+        keeper.refused("r");
+        assert!(!keeper.is_held("r", at(16)) && !keeper.is_held("unknown", START));
     }
 
     #[test]

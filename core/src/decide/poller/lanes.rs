@@ -3,7 +3,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use crate::ports::queue::Message;
+use crate::ports::queue::{Message, is_fifo};
 
 /// Received messages that have not begun, in order. `T` is what else is known of each.
 #[derive(Debug)]
@@ -16,8 +16,10 @@ pub struct Lanes<T> {
 /// Which lane a message is in; none without a group.
 pub type Lane = Option<(String, String)>;
 
+/// Groups of other queues share them fairly and keep no order.
 fn lane(queue: &str, message: &Message) -> Lane {
-    message.group.as_ref().map(|group| (queue.to_owned(), group.clone()))
+    let group = message.group.as_ref().filter(|_| is_fifo(queue));
+    group.map(|group| (queue.to_owned(), group.clone()))
 }
 
 // === impl Lanes ===
@@ -55,6 +57,31 @@ impl<T: AsRef<str>> Lanes<T> {
         Some((message, about, lane))
     }
 
+    /// The next that may begin together: of one queue, in order, whole groups as far as they are here. Each
+    /// with its lane, to be given to [`Self::ended`].
+    pub fn begin_batch(&mut self, most: usize) -> Vec<(Message, T, Lane)> {
+        let mut batch: Vec<(Message, T, Lane)> = Vec::new();
+        let mut stay = VecDeque::new();
+        for (message, about) in std::mem::take(&mut self.waiting) {
+            let lane = lane(about.as_ref(), &message);
+            let free = lane.as_ref().is_none_or(|lane| !self.busy.contains(lane));
+            let fits = batch.first().is_none_or(|(_, first, _)| first.as_ref() == about.as_ref());
+            if batch.len() < most && free && fits {
+                batch.push((message, about, lane));
+            } else {
+                stay.push_back((message, about));
+            }
+        }
+        self.waiting = stay;
+        self.busy.extend(batch.iter().filter_map(|(_, _, lane)| lane.clone()));
+        batch
+    }
+
+    /// Leaves out those that are not `kept`.
+    pub fn retain(&mut self, kept: impl Fn(&Message) -> bool) {
+        self.waiting.retain(|(message, _)| kept(message));
+    }
+
     /// One of that lane has ended. After a failure: those behind it, to be given back.
     pub fn ended(&mut self, lane: Lane, failed: bool) -> Vec<(Message, T)> {
         let Some(key) = &lane else { return Vec::new() };
@@ -87,7 +114,7 @@ mod tests {
     fn lanes(messages: &[(&str, &str)]) -> Lanes<&'static str> {
         let mut lanes = Lanes::default();
         for (id, group) in messages {
-            lanes.push(message(id, group), "q");
+            lanes.push(message(id, group), "q.fifo");
         }
         lanes
     }
@@ -100,7 +127,7 @@ mod tests {
             begun.push(message.id);
         }
         assert_eq!(begun, ["a1", "b1", "x", "y"]);
-        let lane = Some(("q".to_owned(), "a".to_owned()));
+        let lane = Some(("q.fifo".to_owned(), "a".to_owned()));
         assert!(lanes.ended(lane, false).is_empty());
         assert_eq!(lanes.begin().unwrap().0.id, "a2");
     }
@@ -116,10 +143,30 @@ mod tests {
     }
 
     #[test]
-    fn one_group_of_two_queues_are_two() {
+    fn a_batch_takes_groups_in_order_and_the_next_one_none_of_them() {
+        let mut lanes = lanes(&[("a1", "a"), ("b1", "b"), ("a2", "a"), ("a3", "a"), ("c1", "c")]);
+        let ids = |batch: Vec<(Message, &str, Lane)>| -> Vec<String> {
+            batch.into_iter().map(|(message, _, _)| message.id).collect()
+        };
+        assert_eq!(ids(lanes.begin_batch(3)), ["a1", "b1", "a2"]);
+        assert_eq!(ids(lanes.begin_batch(3)), ["c1"]);
+        lanes.ended(Some(("q.fifo".to_owned(), "a".to_owned())), false);
+        assert_eq!(ids(lanes.begin_batch(3)), ["a3"]);
+    }
+
+    #[test]
+    fn groups_of_a_queue_without_order_wait_for_nobody() {
         let mut lanes = Lanes::default();
         lanes.push(message("1", "a"), "q");
-        lanes.push(message("2", "a"), "p");
+        lanes.push(message("2", "a"), "q");
+        assert!(lanes.begin().is_some() && lanes.begin().is_some());
+    }
+
+    #[test]
+    fn one_group_of_two_queues_are_two() {
+        let mut lanes = Lanes::default();
+        lanes.push(message("1", "a"), "q.fifo");
+        lanes.push(message("2", "a"), "p.fifo");
         assert!(lanes.begin().is_some() && lanes.begin().is_some());
         assert_eq!(lanes.len(), 0);
         assert!(lanes.take_all().is_empty());
