@@ -47,6 +47,8 @@ kinds! {
     Image = "image",
     /// A cron rule fired, was skipped, or failed.
     Cron = "cron",
+    /// A queue or an activity can't be read, or can be again; its messages or tasks fail.
+    Poller = "poller",
     /// A role was taken, lost or given back.
     Role = "role",
     /// Components or event sources were put, removed, enabled or disabled.

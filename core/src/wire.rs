@@ -7,6 +7,7 @@
 //! Unix milliseconds.
 
 mod entities;
+mod event_sources;
 mod live;
 mod methods;
 mod refusal;
@@ -14,6 +15,7 @@ mod status;
 mod stored;
 
 pub use entities::*;
+pub use event_sources::*;
 pub use live::*;
 pub use methods::*;
 pub use refusal::*;

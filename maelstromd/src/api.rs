@@ -9,6 +9,7 @@ mod ask_all;
 mod components;
 mod cross_site;
 mod errors;
+mod event_source_work;
 mod event_sources;
 mod insight;
 mod live;
@@ -22,6 +23,7 @@ mod rpc;
 mod select;
 mod ui;
 
+pub use event_source_work::EventSourceService;
 pub use insight::Insight;
 pub use live::{History, Live, Observer};
 pub use log_query::LogRequest;

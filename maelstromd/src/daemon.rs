@@ -161,6 +161,7 @@ impl Daemon {
             roles,
             peers,
             cron,
+            pollers,
             history,
             live,
             ..
@@ -180,6 +181,7 @@ impl Daemon {
         base.spawn_cancellable("engine watch", engine::watch(engine, journal));
         base.spawn_cancellable("container logs", logs::forward(logs));
         events.spawn("cron", cron.run(events.token().clone()));
+        events.spawn("pollers", pollers.run(events.token().clone()));
         work.spawn("node", node.run(configuration.subscribe(), work.token().clone()));
         work.spawn("control", control.run(work.token().clone()));
         work.spawn_cancellable("image pulls", pulls.run(configuration.subscribe(), work.child()));

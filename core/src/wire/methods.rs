@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    Component, ComponentDemand, DescribeComponentOutput, EventSource, EventSourceWithStatus, JournalEvent,
-    NodeStatus, ObserveInput, ObserveOutput, Project, ReadHistoryOutput, ReadTrafficInput, ReadTrafficOutput,
+    Component, ComponentDemand, DescribeComponentOutput, DescribeEventSourceInput, DescribeEventSourceOutput,
+    EventSource, EventSourceWithStatus, JournalEvent, NodeStatus, ObserveInput, ObserveOutput, Project,
+    ReadHistoryOutput, ReadTrafficInput, ReadTrafficOutput, TestEventSourceInput, TestEventSourceOutput,
     null_default,
 };
 
@@ -60,6 +61,13 @@ method!(ExplainComponent, "MaelstromService.ExplainComponent", ExplainComponentI
 method!(GetVersion, "MaelstromService.GetVersion", GetVersionInput, GetVersionOutput);
 method!(ReadHistory, "MaelstromService.ReadHistory", NameInput, ReadHistoryOutput);
 method!(DescribeComponent, "MaelstromService.DescribeComponent", NameInput, DescribeComponentOutput);
+method!(
+    DescribeEventSource,
+    "MaelstromService.DescribeEventSource",
+    DescribeEventSourceInput,
+    DescribeEventSourceOutput
+);
+method!(TestEventSource, "MaelstromService.TestEventSource", TestEventSourceInput, TestEventSourceOutput);
 
 method!(ListNodeStatus, "NodeService.ListNodeStatus", ListNodeStatusInput, ListNodeStatusOutput);
 method!(GetStatus, "NodeService.GetStatus", GetStatusInput, GetStatusOutput);

@@ -6,17 +6,25 @@ use std::{
     sync::Arc,
 };
 
-use maelstrom_core::{names::Role, ports::engine::ContainerEngine, rpc::Registry};
+use maelstrom_aws::{FoundAccount, SqsQueues, StepFunctions};
+use maelstrom_core::{
+    names::Role,
+    ports::{engine::ContainerEngine, queue::Queues},
+    rpc::Registry,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{engine, ground::Ground, machine, routing::Routing};
 use crate::{
-    api::{self, History, Insight, Live, MaelstromService, NodeService, Observer},
+    api::{self, EventSourceService, History, Insight, Live, MaelstromService, NodeService, Observer},
     cluster::{LeasedPermits, Peers, PeersParts, PeersSettings, Roles, RolesSettings},
     config::Settings,
     control::{AUTOSCALE_ROLE, Cluster, Control, PeerFleet, ROLE, Targets as _},
     docker::DockerEngine,
-    events::cron::{self, Cron, CronCounts},
+    events::{
+        self, Dispatch, LaterGateway, NodeAndPeers, Pollers, PollersParts, Trials,
+        cron::{self, Cron, CronCounts},
+    },
     gateway::{self, Gateway, GatewaySettings},
     images::{PruneSettings, Pruner, Pulls},
     logs::{ClusterLogs, InstanceLogs},
@@ -43,6 +51,7 @@ pub(super) struct Parts {
     pub(super) cron: Arc<Cron>,
     pub(super) history: Arc<History>,
     pub(super) live: Arc<Live>,
+    pub(super) pollers: Arc<Pollers>,
     pub(super) gateway: Arc<Gateway>,
     pub(super) private_url: String,
     pub(super) total_memory_mib: u64,
@@ -109,6 +118,8 @@ impl Parts {
         let live = Live::new(id.clone(), observer.clone(), clock.clone());
         let registry = registry(ground, &router, &routing, &node, &control, &roles, &peers);
         let registry = observer.register(registry);
+        let later = LaterGateway::default();
+        let (pollers, registry) = pollers(ground, registry, &later, &router, &node, &roles, &peers);
         let (counted, paid) = (router.clone(), ground.store.clone());
         let metrics =
             Arc::new(move || gateway::encode_metrics(&counted) + &store::metrics::encode(paid.as_ref()));
@@ -121,6 +132,7 @@ impl Parts {
         let management = api::routes(registry, Arc::new(all_logs), metrics, private_stop.clone())
             .merge(api::dashboard(live.clone(), private_stop.clone()));
         let gateway = Gateway::new(id, router, management, gateway_settings(settings), workers.clone());
+        later.is(&gateway);
 
         let cron = cron(ground, &roles, &gateway);
         let pruner = Pruner {
@@ -143,6 +155,7 @@ impl Parts {
             cron,
             history,
             live,
+            pollers,
             gateway,
             private_url,
             total_memory_mib,
@@ -243,6 +256,47 @@ fn peers(settings: &Settings, ground: &Ground, node: &Arc<Node>, router: &Arc<Ro
         clock: clock.clone(),
     };
     Peers::new(PeersSettings { node: id.clone(), liveness: settings.node_liveness }, parts)
+}
+
+/// The pollers of queues and activities, and the API's methods about them. Of AWS nothing is asked before an
+/// event source needs it, whatever the store is.
+fn pollers(
+    ground: &Ground,
+    registry: Registry,
+    gateway: &LaterGateway,
+    router: &Arc<Router>,
+    node: &Arc<Node>,
+    roles: &Arc<Roles>,
+    peers: &Arc<Peers>,
+) -> (Arc<Pollers>, Registry) {
+    let Ground { id, journal, configuration, clock, .. } = ground;
+    let dispatch: Arc<dyn Dispatch> = Arc::new(gateway.clone());
+    let account = FoundAccount::default();
+    let queues: Arc<dyn Queues> = Arc::new(SqsQueues::new(account.clone()));
+    let parts = PollersParts {
+        node: id.clone(),
+        configuration: configuration.clone(),
+        roles: roles.clone(),
+        around: Arc::new(NodeAndPeers { node: node.clone(), peers: peers.clone() }),
+        clock: clock.clone(),
+    };
+    let activities = Arc::new(StepFunctions::new(account));
+    let pollers = events::pollers(parts, queues.clone(), activities, &dispatch, journal);
+    let trials = Trials {
+        node: id.clone(),
+        configuration: configuration.clone(),
+        router: router.clone(),
+        dispatch,
+        clock: clock.clone(),
+    };
+    let service = Arc::new(EventSourceService {
+        configuration: configuration.clone(),
+        queues,
+        pollers: pollers.clone(),
+        trials,
+        peers: peers.clone(),
+    });
+    (pollers, service.register(registry))
 }
 
 fn cron(ground: &Ground, roles: &Arc<Roles>, gateway: &Arc<Gateway>) -> Arc<Cron> {

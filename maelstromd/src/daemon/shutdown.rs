@@ -4,7 +4,8 @@
 //! ```text
 //!   1  public health check 503        load balancers send new requests elsewhere; so do peers, which are told
 //!   2  pause                          MAEL_SHUTDOWN_PAUSE_SECONDS: until they have noticed
-//!   3  cron stops, roles given back   what it began is finished; who decides from now on is a peer
+//!   3  cron and pollers stop, roles   what they began is finished, messages that were not begun go back to
+//!      given back                     their queues at once; who decides from now on is a peer
 //!   4  instances move to peers        one serves there before one ends here
 //!   5  peers relay nothing more       until now they sent what only this node could serve
 //!   6  public gateway stops           no new connections; requests in flight end (MAEL_DRAIN_SECONDS)
@@ -103,7 +104,7 @@ impl Daemon {
             tokio::time::sleep(settings.shutdown_pause).await;
         }
         let in_flight = settings.drain + CLOSING;
-        step("cron", events.stop(in_flight)).await;
+        step("cron and pollers", events.stop(in_flight)).await;
         step("roles", give_back(&roles)).await;
         if containers == Containers::Stop && are_there_others(&peers) {
             step("moves", move_away(&node, &peers, MOVES.min(settings.drain))).await;

@@ -35,7 +35,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Dispatch;
+pub(super) use self::firing::build as request;
+use super::{Dispatch, exchange};
 use crate::{
     cluster::{ConfigurationCache, Roles, Snapshot, Source},
     journal::{Entry, Journal},
@@ -144,7 +145,8 @@ impl Cron {
             match verdict {
                 Verdict::Fire(fire) => {
                     state.running.insert(fire.source.source.name.clone());
-                    let limit = firing::limit(snapshot.components.get(&fire.source.source.component));
+                    let component = snapshot.components.get(&fire.source.source.component);
+                    let limit = exchange::limit(component.map(|component| &**component));
                     let task = state.tasks.spawn(firing::run(self.clone(), fire.clone(), limit));
                     state.about.insert(task.id(), fire);
                 }

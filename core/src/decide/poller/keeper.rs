@@ -59,6 +59,11 @@ impl Keeper {
         self.held.get(receipt).is_some_and(|held| held.until > now + MARGIN.min(held.visibility / 4))
     }
 
+    /// How long it stays invisible to others, if nobody changes that.
+    pub fn remaining(&self, receipt: &str, now: Moment) -> Duration {
+        self.held.get(receipt).map_or(Duration::ZERO, |held| held.until.since(now))
+    }
+
     /// When something is due next.
     pub fn next(&self) -> Option<Moment> {
         self.held.values().filter_map(|held| held.due).min()
@@ -182,6 +187,8 @@ mod tests {
         assert!(keeper.is_held("r", at(28)) && !keeper.is_held("r", at(29)));
         keeper.extended("r", Duration::from_secs(30), at(15));
         assert!(keeper.is_held("r", at(43)) && !keeper.is_held("r", at(44)));
+        assert_eq!(keeper.remaining("r", at(40)), Duration::from_secs(5));
+        assert_eq!(keeper.remaining("r", at(50)), Duration::ZERO);
         keeper.refused("r");
         assert!(!keeper.is_held("r", at(16)) && !keeper.is_held("unknown", START));
     }

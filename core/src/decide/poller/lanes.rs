@@ -45,21 +45,9 @@ impl<T: AsRef<str>> Lanes<T> {
         self.waiting.push_back((message, about));
     }
 
-    /// The next that may begin, and its lane, to be given to [`Self::ended`].
-    pub fn begin(&mut self) -> Option<(Message, T, Lane)> {
-        let free = |(message, about): &(Message, T)| {
-            lane(about.as_ref(), message).is_none_or(|lane| !self.busy.contains(&lane))
-        };
-        let index = self.waiting.iter().position(free)?;
-        let (message, about) = self.waiting.remove(index)?;
-        let lane = lane(about.as_ref(), &message);
-        self.busy.extend(lane.clone());
-        Some((message, about, lane))
-    }
-
     /// The next that may begin together: of one queue, in order, whole groups as far as they are here. Each
     /// with its lane, to be given to [`Self::ended`].
-    pub fn begin_batch(&mut self, most: usize) -> Vec<(Message, T, Lane)> {
+    pub fn begin(&mut self, most: usize) -> Vec<(Message, T, Lane)> {
         let mut batch: Vec<(Message, T, Lane)> = Vec::new();
         let mut stay = VecDeque::new();
         for (message, about) in std::mem::take(&mut self.waiting) {
@@ -77,9 +65,21 @@ impl<T: AsRef<str>> Lanes<T> {
         batch
     }
 
-    /// Leaves out those that are not `kept`.
-    pub fn retain(&mut self, kept: impl Fn(&Message) -> bool) {
-        self.waiting.retain(|(message, _)| kept(message));
+    /// Those that are not `held` any more, and those behind them in their groups, which must not overtake
+    /// them. They are not to begin.
+    pub fn lose(&mut self, held: impl Fn(&Message) -> bool) -> Vec<(Message, T)> {
+        let mut lost_lanes = HashSet::new();
+        let is_lost = |(message, about): &(Message, T)| {
+            let lane = lane(about.as_ref(), message);
+            let lost = !held(message) || lane.as_ref().is_some_and(|lane| lost_lanes.contains(lane));
+            if lost {
+                lost_lanes.extend(lane);
+            }
+            lost
+        };
+        let (lost, stay) = std::mem::take(&mut self.waiting).into_iter().partition::<VecDeque<_>, _>(is_lost);
+        self.waiting = stay;
+        lost.into()
     }
 
     /// One of that lane has ended. After a failure: those behind it, to be given back.
@@ -94,6 +94,18 @@ impl<T: AsRef<str>> Lanes<T> {
             .partition::<VecDeque<_>, _>(|(message, about)| self::lane(about.as_ref(), message) == lane);
         self.waiting = stay;
         back.into()
+    }
+
+    /// Those that could begin, to be given back. What follows one that is worked on waits for its end: given
+    /// back before it, somebody might begin it beside it.
+    pub fn take_free(&mut self) -> Vec<(Message, T)> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let is_free = |(message, about): &(Message, T)| {
+            lane(about.as_ref(), message).is_none_or(|lane| !self.busy.contains(&lane))
+        };
+        let (free, stay) = waiting.into_iter().partition::<VecDeque<_>, _>(is_free);
+        self.waiting = stay;
+        free.into()
     }
 
     /// All that have not begun, to be given back.
@@ -123,23 +135,44 @@ mod tests {
     fn groups_go_one_at_a_time_and_others_at_once() {
         let mut lanes = lanes(&[("a1", "a"), ("a2", "a"), ("b1", "b"), ("x", ""), ("y", "")]);
         let mut begun = Vec::new();
-        while let Some((message, _, _)) = lanes.begin() {
-            begun.push(message.id);
+        while let [(message, ..)] = lanes.begin(1).as_slice() {
+            begun.push(message.id.clone());
         }
         assert_eq!(begun, ["a1", "b1", "x", "y"]);
         let lane = Some(("q.fifo".to_owned(), "a".to_owned()));
         assert!(lanes.ended(lane, false).is_empty());
-        assert_eq!(lanes.begin().unwrap().0.id, "a2");
+        assert_eq!(lanes.begin(1)[0].0.id, "a2");
     }
 
     #[test]
     fn what_follows_a_failure_in_its_group_goes_back() {
         let mut lanes = lanes(&[("a1", "a"), ("a2", "a"), ("b1", "b"), ("a3", "a")]);
-        let (_, _, lane) = lanes.begin().unwrap();
+        let lane = lanes.begin(1)[0].2.clone();
         let back: Vec<String> = lanes.ended(lane, true).into_iter().map(|(message, _)| message.id).collect();
         assert_eq!(back, ["a2", "a3"]);
-        assert_eq!(lanes.begin().unwrap().0.id, "b1");
+        assert_eq!(lanes.begin(1)[0].0.id, "b1");
         assert!(lanes.is_empty());
+    }
+
+    #[test]
+    fn what_follows_a_lost_one_in_its_group_is_lost_with_it() {
+        let mut lanes = lanes(&[("a1", "a"), ("b1", "b"), ("a2", "a"), ("x", ""), ("b2", "b")]);
+        let lost = lanes.lose(|message| !["b1", "x"].contains(&message.id.as_str()));
+        let lost: Vec<String> = lost.into_iter().map(|(message, _)| message.id).collect();
+        assert_eq!(lost, ["b1", "x", "b2"]);
+        assert_eq!((lanes.begin(1)[0].0.id.as_str(), lanes.len()), ("a1", 1));
+    }
+
+    #[test]
+    fn what_follows_one_that_is_worked_on_is_given_back_after_it() {
+        let mut lanes = lanes(&[("a1", "a"), ("a2", "a"), ("b1", "b"), ("x", "")]);
+        let lane = lanes.begin(1)[0].2.clone();
+        let mut given_back =
+            || -> Vec<String> { lanes.take_free().into_iter().map(|(message, _)| message.id).collect() };
+        assert_eq!(given_back(), ["b1", "x"]);
+        assert!(given_back().is_empty());
+        lanes.ended(lane, false);
+        assert_eq!(lanes.take_free()[0].0.id, "a2");
     }
 
     #[test]
@@ -148,10 +181,10 @@ mod tests {
         let ids = |batch: Vec<(Message, &str, Lane)>| -> Vec<String> {
             batch.into_iter().map(|(message, _, _)| message.id).collect()
         };
-        assert_eq!(ids(lanes.begin_batch(3)), ["a1", "b1", "a2"]);
-        assert_eq!(ids(lanes.begin_batch(3)), ["c1"]);
+        assert_eq!(ids(lanes.begin(3)), ["a1", "b1", "a2"]);
+        assert_eq!(ids(lanes.begin(3)), ["c1"]);
         lanes.ended(Some(("q.fifo".to_owned(), "a".to_owned())), false);
-        assert_eq!(ids(lanes.begin_batch(3)), ["a3"]);
+        assert_eq!(ids(lanes.begin(3)), ["a3"]);
     }
 
     #[test]
@@ -159,7 +192,7 @@ mod tests {
         let mut lanes = Lanes::default();
         lanes.push(message("1", "a"), "q");
         lanes.push(message("2", "a"), "q");
-        assert!(lanes.begin().is_some() && lanes.begin().is_some());
+        assert_eq!((lanes.begin(1).len(), lanes.begin(1).len()), (1, 1));
     }
 
     #[test]
@@ -167,7 +200,7 @@ mod tests {
         let mut lanes = Lanes::default();
         lanes.push(message("1", "a"), "q.fifo");
         lanes.push(message("2", "a"), "p.fifo");
-        assert!(lanes.begin().is_some() && lanes.begin().is_some());
+        assert_eq!((lanes.begin(1).len(), lanes.begin(1).len()), (1, 1));
         assert_eq!(lanes.len(), 0);
         assert!(lanes.take_all().is_empty());
     }

@@ -9,16 +9,12 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, StatusCode, header::HOST};
 use http_body_util::{BodyExt as _, Full};
 use maelstrom_core::{
-    component::{Component, DEFAULT_MAX_DURATION},
     event_source::{CronSource, EventSourceKind},
     time::WallTime,
 };
 
 use super::{Cron, entry, rules::Fire};
 use crate::cluster::Source;
-
-/// The gateway answers by the component's deadline; whoever doesn't end soon after it is cut off.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// Of an answer that is no success, this much is told.
 const TOLD_BYTES: usize = 200;
@@ -40,11 +36,6 @@ enum Answer {
     TimedOut,
     /// The rule makes no request.
     Invalid(String),
-}
-
-/// How long a run may take.
-pub(super) fn limit(component: Option<&Arc<Component>>) -> Duration {
-    component.map_or(DEFAULT_MAX_DURATION, |component| component.max_duration) + GRACE
 }
 
 pub(super) async fn run(cron: Arc<Cron>, fire: Fire, limit: Duration) -> Outcome {
@@ -112,7 +103,11 @@ async fn request(cron: &Cron, source: &Source) -> Answer {
     Answer::Status(status, String::from_utf8_lossy(&told).trim().escape_debug().to_string())
 }
 
-fn build(rule: &CronSource, component: &str) -> Result<Request<Full<Bytes>>, http::Error> {
+/// The request that a rule makes.
+pub(in crate::events) fn build(
+    rule: &CronSource,
+    component: &str,
+) -> Result<Request<Full<Bytes>>, http::Error> {
     let data = rule.data.clone().unwrap_or_default();
     let mut request = Request::builder()
         .method(rule.method.as_str())
