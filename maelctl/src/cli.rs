@@ -78,7 +78,7 @@ pub(crate) enum Command {
     /// Look at components
     #[command(subcommand, name = "comp", visible_alias = "component", alias = "components")]
     Component(ComponentCommand),
-    /// Look at event sources, switch them on and off
+    /// Put, look at, test and remove event sources, switch them on and off
     #[command(subcommand, name = "es", visible_alias = "event-source", alias = "event-sources")]
     EventSource(EventSourceCommand),
     /// Look at nodes and instances
@@ -206,6 +206,18 @@ pub(crate) enum EventSourceCommand {
     /// List event sources
     #[command(visible_alias = "list")]
     Ls(EventSourceListArgs),
+    /// Make an event source as the file says, or change it
+    Put(EventSourcePutArgs),
+    /// Show one event source at work: its settings, queues with depth, pollers with their nodes
+    Get { name: String },
+    /// Remove an event source
+    Rm {
+        name: String,
+        #[command(flatten)]
+        confirm: ConfirmArgs,
+    },
+    /// Send one event as the event source would, and show the answer and what would become of it
+    Test(EventSourceTestArgs),
     /// Switch event sources on
     Enable(ToggleArgs),
     /// Switch event sources off
@@ -226,6 +238,27 @@ pub(crate) struct EventSourceFilter {
     /// Only those of this type
     #[arg(long = "type", value_name = "TYPE", value_parser = PossibleValuesParser::new(EventSourceKind::NAMES))]
     pub(crate) kind: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct EventSourcePutArgs {
+    /// File with one event source, YAML or JSON; - reads it from the standard input
+    #[arg(short, long)]
+    pub(crate) file: String,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct EventSourceTestArgs {
+    pub(crate) name: String,
+    /// The event: a message's body, a task's input, a request's body; @FILE or - read it
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) data: Option<String>,
+    /// Path and query that a client would ask for (http event sources)
+    #[arg(long)]
+    pub(crate) path: Option<String>,
+    /// Method that a client would use (http event sources)
+    #[arg(long)]
+    pub(crate) method: Option<String>,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -4,6 +4,8 @@
 mod cluster;
 mod component;
 mod event_source;
+mod event_source_get;
+mod event_source_put;
 mod events;
 mod explain;
 mod logs;

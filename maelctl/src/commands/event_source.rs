@@ -2,7 +2,7 @@
 
 use maelstrom_core::wire;
 
-use super::{PAGE, watch};
+use super::{PAGE, event_source_get, event_source_put, watch};
 use crate::{
     cli::{EventSourceCommand, EventSourceFilter, ToggleArgs},
     client::Api,
@@ -19,6 +19,10 @@ pub(super) async fn run(command: EventSourceCommand, api: &Api, output: &Output)
             })
             .await
         }
+        EventSourceCommand::Put(args) => event_source_put::put(&args, api, output).await,
+        EventSourceCommand::Get { name } => event_source_get::get(&name, api, output).await,
+        EventSourceCommand::Rm { name, confirm } => event_source_put::rm(&name, &confirm, api, output).await,
+        EventSourceCommand::Test(args) => event_source_get::test(&args, api, output).await,
         EventSourceCommand::Enable(args) => toggle(args, true, api, output).await,
         EventSourceCommand::Disable(args) => toggle(args, false, api, output).await,
     }
@@ -74,7 +78,7 @@ fn table(sources: &[wire::EventSourceWithStatus], wide: bool) -> Table {
 }
 
 /// Type, and in one line what it reacts to.
-fn describe(source: &wire::EventSource) -> (&'static str, String) {
+pub(super) fn describe(source: &wire::EventSource) -> (&'static str, String) {
     if let Some(http) = &source.http {
         let strip = if http.strip_prefix == Some(true) { " (prefix stripped)" } else { "" };
         let host = http.hostname.as_deref().unwrap_or_default();
