@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup dashboard try-dashboard build demo cluster cluster-down test test-cluster lint bench fmt localstack localstack-down
+.PHONY: help setup dashboard try-dashboard build demo cluster cluster-down test test-cluster test-queues lint bench fmt localstack localstack-down
 
 # A shell that never read rustup's profile still finds it.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -68,16 +68,25 @@ test: try-dashboard lint ## everything that must hold: lint, unit, conformance, 
 	@cargo build --locked --workspace --all-targets
 	$(call say,Building the images that tests run)
 	@target/debug/app-image
-	$(call say,Bringing up DynamoDB Local)
-	@localstack/run up dynamodb
+	$(call say,Bringing up the AWS that tests talk to)
+	@localstack/run up
 	$(call say,Testing)
-	@eval "$$(localstack/run env | grep AWS_ENDPOINT_URL_DYNAMODB=)"; if cargo nextest --version >/dev/null 2>&1; then \
+	@eval "$$(localstack/run env | grep AWS_ENDPOINT_URL)"; if cargo nextest --version >/dev/null 2>&1; then \
 	  exec cargo nextest run --locked --workspace --no-fail-fast $(FILTER); \
 	else \
 	  exec cargo test --locked --workspace --no-fail-fast -- $(FILTER); \
 	fi
 	$(call say,Testing the dashboard)
 	@eval "$$(localstack/run env | grep AWS_ENDPOINT_URL_DYNAMODB=)"; export AWS_ENDPOINT_URL_DYNAMODB; exec dashboard/run test
+
+test-queues: setup try-dashboard ## 20,000 messages while nodes die, and AWS away for a minute; six minutes (MESSAGES=2000 FILTER=name)
+	@tests/setup/packages test cluster
+	@localstack/run up
+	@cargo build --locked --workspace --all-targets
+	@target/debug/app-image
+	@eval "$$(localstack/run env | grep AWS_ENDPOINT_URL)"; \
+	  export MAEL_TEST_MESSAGES='$(or $(MESSAGES),20000)' MAEL_TEST_AWS_AWAY_SECONDS=60; \
+	  exec cargo test --locked --package maelstrom-tests --test queues -- --test-threads=1 $(FILTER)
 
 test-cluster: setup try-dashboard ## several hosts under load that are killed, cut off and frozen; a quarter of an hour (FILTER=name)
 	@tests/setup/packages test cluster browser

@@ -1,6 +1,8 @@
 //! The product from outside: what suites, benches and the demo share.
 
 pub mod api;
+pub mod aws;
+pub mod aws_fault;
 pub mod client;
 pub mod command;
 pub mod daemon;

@@ -17,6 +17,7 @@ mod routes;
 mod server;
 mod settings;
 mod state;
+mod work;
 
 use std::io;
 use std::process::ExitCode;

@@ -8,7 +8,7 @@
 //! | `/sleep?ms=` | after so long |
 //! | `/bytes?n=` | so many bytes |
 //! | `/stream?chunks=&ms=`, `/sse?chunks=&ms=` | numbered chunks or server-sent events, a pause between |
-//! | `/status?code=` | that status |
+//! | `/status?code=&step-func-error=&step-func-cause=&pause-seconds=&retry-after=` | that status, with those headers |
 //! | `/inflight?ms=`, `/inflight/max` | parallel requests of this instance, now and at most |
 //! | `/counter` | counts this instance's calls of it from 1 |
 //! | `/call?component=&path=` | what that component answers through the private gateway |
@@ -21,16 +21,19 @@
 //! | `/log?line=&stream=stderr&n=` | writes the line to stdout or stderr, n times |
 //! | `/memory?mib=` | takes and keeps so much memory |
 //! | `/mark` | what `mael-app mark` wrote |
+//! | `/work?fail=&slow=&ms=&slowms=` | a message of a queue: of a hundred so many fail the first time, so many are slow |
+//! | `/work/report`, `/work/count` | the messages that were begun and done, in order, and the most of each queue at a time; how many were done |
 //! | any, with `Upgrade: echo` | 101, then echoes bytes until the client ends |
 //!
-//! `/`, `/health`, `/process` and `/inflight/max` are not counted as parallel
-//! requests: health checks and questions of a test come beside the load.
+//! `/`, `/health`, `/process`, `/inflight/max`, `/work/report` and `/work/count` are not counted as
+//! parallel requests: health checks and questions of a test come beside the load.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRAILER, UPGRADE};
 use hyper::{HeaderMap, Request, Response, StatusCode};
@@ -54,6 +57,8 @@ pub(crate) async fn answer(
         _ if request.headers().contains_key(UPGRADE) => upgrade(&state, request),
         "/" | "/health" => health(&state, &request),
         "/inflight/max" => text(StatusCode::OK, state.inflight.max().to_string()),
+        "/work/count" => text(StatusCode::OK, state.work.count().to_string()),
+        "/work/report" => reply_json(StatusCode::OK, &state.work.report()),
         "/process" => process(),
         _ => {
             let guard = state.inflight.enter();
@@ -92,7 +97,7 @@ async fn work(
             |n| format!("id: {n}\ndata: event {n}\n\n"),
             guard,
         )),
-        "/status" => text(status(&query, StatusCode::OK), String::new()),
+        "/status" => failing(&query),
         "/inflight" => {
             let now = state.inflight.now();
             tokio::time::sleep(pause).await;
@@ -113,6 +118,7 @@ async fn work(
         "/crash" => crash(&query, guard),
         "/log" => log_lines(&query),
         "/memory" => take_memory(state, query.number("mib", 1)).await,
+        "/work" => do_work(state, &head, body).await?,
         "/mark" => match std::fs::read_to_string(crate::MARK_FILE) {
             Ok(mark) => text(StatusCode::OK, mark),
             Err(_) => text(StatusCode::NOT_FOUND, "no mark\n".into()),
@@ -253,6 +259,36 @@ async fn take_memory(state: &State, mib: u64) -> Response<Body> {
     ballast.push(vec![1; length]);
     let held: usize = ballast.iter().map(Vec::len).sum();
     text(StatusCode::OK, format!("holding {} MiB\n", held >> 20))
+}
+
+/// With what a failed task says of itself, where that is given.
+fn failing(query: &Query<'_>) -> Response<Body> {
+    let mut response = text(status(query, StatusCode::OK), String::new());
+    for name in ["step-func-error", "step-func-cause", "pause-seconds", "retry-after"] {
+        if let Some(value) = query.text(name).and_then(|value| HeaderValue::try_from(value).ok()) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}
+
+async fn do_work(
+    state: &State,
+    head: &hyper::http::request::Parts,
+    body: Incoming,
+) -> io::Result<Response<Body>> {
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let message = String::from_utf8_lossy(&body);
+    let queue = head.headers.get("maelstrom-sqs-queue-name").and_then(|name| name.to_str().ok());
+    let _flight = state.work.enter(queue.unwrap_or_default());
+    let again = head.headers.get("maelstrom-sqs-receive-count").is_some_and(|count| count != "1");
+    let order = state.work.begin(&message, again, &Query::of(&head.uri));
+    tokio::time::sleep(order.takes).await;
+    if order.fails {
+        return Ok(text(StatusCode::INTERNAL_SERVER_ERROR, "fails the first time\n".into()));
+    }
+    state.work.done(&message);
+    Ok(text(StatusCode::OK, "done\n".into()))
 }
 
 fn status(query: &Query<'_>, default: StatusCode) -> StatusCode {

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::inflight::Inflight;
 use crate::settings::Settings;
+use crate::work::Work;
 
 pub(crate) struct State {
     pub(crate) settings: Settings,
@@ -22,6 +23,8 @@ pub(crate) struct State {
     pub(crate) upgraded: TaskTracker,
     /// What `/memory` took, held until the process ends.
     pub(crate) ballast: Mutex<Vec<Vec<u8>>>,
+    /// Messages of queues.
+    pub(crate) work: Work,
     counter: AtomicU64,
     healthy: AtomicBool,
     started: Instant,
@@ -42,6 +45,7 @@ impl State {
             inflight: Inflight::default(),
             upgraded: TaskTracker::new(),
             ballast: Mutex::default(),
+            work: Work::default(),
             counter: AtomicU64::new(0),
             started: Instant::now(),
         }

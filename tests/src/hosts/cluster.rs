@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr},
     ops::{Index, IndexMut},
     path::Path,
     time::Duration,
@@ -21,6 +21,7 @@ use super::{
     sweep::{self, Claim},
 };
 use crate::{
+    aws::Aws,
     client::Client,
     daemon::report,
     wait::{self, LONG},
@@ -40,6 +41,8 @@ pub struct Plan {
     environment: BTreeMap<String, String>,
     of_host: BTreeMap<usize, BTreeMap<String, String>>,
     clocks: BTreeMap<usize, Clocks>,
+    /// AWS, all but the store.
+    aws: Option<SocketAddr>,
 }
 
 /// See the module. Dropping it removes everything.
@@ -48,6 +51,7 @@ pub struct Cluster {
     /// Dropped in this order: what runs, what it is connected by, then the place.
     hosts: Vec<Host>,
     store_relays: Vec<Relay>,
+    aws_relays: Vec<Relay>,
     peer_relays: BTreeMap<usize, Relay>,
     network: Network,
     /// `None`: each node has a store of its own.
@@ -93,6 +97,12 @@ impl Plan {
         self
     }
 
+    /// Daemons find AWS, all but the store, at `address` of this machine.
+    pub fn aws(mut self, address: SocketAddr) -> Self {
+        self.aws = Some(address);
+        self
+    }
+
     /// Nodes that have nothing to do with each other: each has a store of its own.
     pub fn apart(self) -> Self {
         self.set(STORE, "sqlite:store.db")
@@ -135,6 +145,7 @@ impl Cluster {
         Ok(Self {
             hosts: Vec::new(),
             store_relays: Vec::new(),
+            aws_relays: Vec::new(),
             peer_relays: BTreeMap::new(),
             network,
             store,
@@ -157,6 +168,13 @@ impl Cluster {
                 host.set(name, &value);
             }
             self.store_relays.push(relay);
+        }
+        if let Some(aws) = self.plan.aws {
+            let relay = Relay::start(self.network.address(), aws).await?;
+            for (name, value) in Aws::environment(relay.address()) {
+                host.set(name, &value);
+            }
+            self.aws_relays.push(relay);
         }
         let variables = self.plan.of_host.get(&index).into_iter().flatten();
         for (name, value) in self.plan.environment.iter().chain(variables) {
