@@ -19,6 +19,7 @@ pub(crate) const HOST: &str = "bench.test";
 /// Routes beside the measured one: lookups must cost the same with a full table.
 const OTHER_ROUTES: usize = 999;
 const PROJECT: &str = "bench";
+const QUEUE_COMPONENT: &str = "bench-queue";
 /// Starting, stopping, the first instance: far beyond what any of them may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -31,6 +32,15 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) async fn start(options: &Options, program: &Path) -> Result<Self> {
+        Self::start_with(options, program, &[]).await
+    }
+
+    /// With more in its environment.
+    pub(crate) async fn start_with(
+        options: &Options,
+        program: &Path,
+        environment: &[(&str, String)],
+    ) -> Result<Self> {
         let (public, private) = (free_address()?, free_address()?);
         let log = options.scratch.join("maelstromd.log");
         let mut command = Command::new(program);
@@ -38,6 +48,7 @@ impl Daemon {
             command.env_remove(name);
         }
         command
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir(&options.scratch)
             .env("MAEL_STORE", format!("sqlite:{}", options.scratch.join("maelstrom.db").display()))
             .env("MAEL_PUBLIC_PORT", public.port().to_string())
@@ -170,6 +181,42 @@ impl Daemon {
             ensure!(Instant::now() < end, "{name} still runs after {} s of idleness", PATIENCE.as_secs());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    // === Queues ===
+
+    /// A component that takes as many messages at a time as come.
+    pub(crate) async fn put_queue_component(&self) -> Result<()> {
+        let more = json!({ "minInstances": 1, "maxConcurrency": 1_000, "softConcurrencyLimit": true });
+        self.call("PutComponent", json!({ "component": component(QUEUE_COMPONENT, more) })).await?;
+        let end = Instant::now() + PATIENCE;
+        while running(&self.status().await?).all(|one| one["status"] != "active") {
+            ensure!(Instant::now() < end, "no instance for queues");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// So many pollers of ten for a queue.
+    pub(crate) async fn put_queue(&self, name: &str, queue: &str, pollers: usize) -> Result<()> {
+        let sqs = json!({
+            "queueName": queue, "path": "/bytes?n=2", "maxConcurrency": pollers * 10,
+            "messagesPerPoll": 10, "concurrencyPerPoller": 10,
+        });
+        let source = json!({ "name": name, "componentName": QUEUE_COMPONENT, "version": 0, "sqs": sqs });
+        self.call("PutEventSource", json!({ "eventSource": source })).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn messages_done(&self, name: &str) -> Result<usize> {
+        let told = self.call("DescribeEventSource", json!({ "name": name, "local": true })).await?;
+        let pollers = told["pollers"].as_array().into_iter().flatten();
+        Ok(pollers.filter_map(|poller| poller["succeeded"].as_u64()).sum::<u64>() as usize)
+    }
+
+    pub(crate) async fn remove_queue(&self, name: &str) -> Result<()> {
+        self.call("RemoveEventSource", json!({ "name": name })).await?;
+        Ok(())
     }
 
     async fn wait_until_nothing_runs(&self) -> Result<()> {

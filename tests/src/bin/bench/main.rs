@@ -2,11 +2,12 @@
 //!
 //! Machines differ and this one is shared, so every goal is a ratio against
 //! something measured in the same minutes: nginx and haproxy for the warm path,
-//! Docker's own create and start for cold starts. Rounds are interleaved, each
+//! Docker's own create and start for cold starts, a bare loop for
+//! queues. Rounds are interleaved, each
 //! round gives one ratio, the median counts.
 //!
 //! Parts (`PART`, comma separated, all by default): `warm`, `latency`, `memory`,
-//! `cold`, `standby`, `cluster`. Further settings: [`options`].
+//! `cold`, `standby`, `cluster`, `queues`. Further settings: [`options`].
 //! Ends with 1 when a "must" is missed, with 2 when it could not measure.
 
 mod backend;
@@ -19,6 +20,7 @@ mod memory;
 mod options;
 mod proc;
 mod proxies;
+mod queues;
 mod report;
 mod stats;
 mod warm;
@@ -65,6 +67,9 @@ async fn run() -> Result<bool> {
 async fn measure(options: &Options, docker: &Docker, report: &mut Report) -> Result<()> {
     if let Some(program) = options.maelstromd.as_ref().filter(|_| options.runs(Part::Memory)) {
         measure_memory(options, docker, program, report).await?;
+    }
+    if let Some(program) = options.maelstromd.as_ref().filter(|_| options.runs(Part::Queues)) {
+        queues::measure(options, program, report).await?;
     }
     let daemon = match &options.maelstromd {
         Some(program) => Some(Daemon::start(options, program).await?),

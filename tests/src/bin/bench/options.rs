@@ -3,12 +3,13 @@
 //! | variable | default | meaning |
 //! | --- | --- | --- |
 //! | `PART` | all | comma list of parts |
-//! | `ROUNDS` | 6 (20 for cold and standby; in a cluster 50 and 5) | interleaved rounds |
+//! | `ROUNDS` | 6 (20 for cold and standby; in a cluster 50 and 5; 4 for queues) | interleaved rounds |
 //! | `BENCH_SECONDS` | 3 | of load per subject and round |
 //! | `CONNECTIONS` | `32,256` | of the warm path |
 //! | `RATES` | `500,1000` | requests a second of the latency part |
 //! | `WORKERS` | half of the processors | of each proxy, as maelstromd chooses by itself |
 //! | `MAELSTROMD` | `target/release/maelstromd` | the program to measure; `none`: only what it would be measured against |
+//! | `QUEUE_LOOP` | `target/release/examples/queue-loop` | what queues are measured against |
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -25,15 +26,17 @@ pub(crate) enum Part {
     Cold,
     Standby,
     Cluster,
+    Queues,
 }
 
-const PARTS: [(&str, Part); 6] = [
+const PARTS: [(&str, Part); 7] = [
     ("warm", Part::Warm),
     ("latency", Part::Latency),
     ("memory", Part::Memory),
     ("cold", Part::Cold),
     ("standby", Part::Standby),
     ("cluster", Part::Cluster),
+    ("queues", Part::Queues),
 ];
 
 pub(crate) struct Options {
@@ -46,6 +49,8 @@ pub(crate) struct Options {
     /// The client's, whatever the proxies have.
     pub(crate) processors: usize,
     pub(crate) maelstromd: Option<PathBuf>,
+    /// What queues are measured against.
+    pub(crate) queue_loop: PathBuf,
     /// Configurations, stores and logs; emptied at the start, left for reading.
     pub(crate) scratch: PathBuf,
 }
@@ -72,6 +77,8 @@ impl Options {
             workers: value("WORKERS")?.unwrap_or((processors / 2).max(1)),
             processors,
             maelstromd,
+            queue_loop: value("QUEUE_LOOP")?
+                .unwrap_or_else(|| workspace.join("target/release/examples/queue-loop")),
             scratch,
         })
     }
