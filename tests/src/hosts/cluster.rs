@@ -29,6 +29,8 @@ use crate::{
 
 /// MiB for containers on each host, unless told otherwise.
 const MEMORY: u64 = 1_024;
+/// By then a node that had not looked at its engine at first has been asked again whether it takes orders.
+const ORDERS_TAKEN: Duration = Duration::from_millis(1_500);
 /// Set by a plan: there is no common one.
 const STORE: &str = "MAEL_STORE";
 /// What sends connections between peers through a relay stands in it.
@@ -340,7 +342,8 @@ impl Cluster {
         self.store.as_ref().context("there is no common store")?.add_heartbeats(count)
     }
 
-    /// Waits until each running node knows all that run, reaches them, and roles have owners.
+    /// Waits until each running node knows all that run, reaches them, roles have owners, and whoever places
+    /// can place on all of them.
     pub async fn settle(&mut self) -> Result<()> {
         let running: Vec<usize> =
             (0..self.hosts.len()).filter(|index| self.hosts[*index].is_running()).collect();
@@ -350,10 +353,14 @@ impl Cluster {
                 let known = self.hosts[index].api().call(wire::ListNodeStatus, &Default::default()).await?;
                 let nodes: BTreeSet<&str> = known.nodes.iter().map(|node| node.node_id.as_str()).collect();
                 ensure!(nodes == all, "{} knows {nodes:?}", self.hosts[index].node());
+                let looking = known.nodes.iter().find(|node| node.adopting == Some(true));
+                ensure!(looking.is_none(), "{looking:?} has not looked at its engine yet");
             }
             self.owner("placement").await.map(Some)
         })
         .await?;
+        // Whose node was still looking is asked again after this long, and nobody tells when it has answered.
+        tokio::time::sleep(ORDERS_TAKEN).await;
         Ok(())
     }
 
