@@ -141,9 +141,11 @@ impl Trials {
             .uri(stripped)
             .header(HOST, &host)
             .body(body(input.data.as_deref().unwrap_or_default()));
-        let taken_by = match pick.source == source.source.name {
-            true => "answered to the client as it is".to_owned(),
-            false => format!("event source '{}' takes such requests, not this one", pick.source),
+        let taken_by = match self.router.explain(&host, path).value {
+            Some(other) if other != source.source.name => {
+                format!("event source '{other}' takes such requests, not this one")
+            }
+            _ => "answered to the client as it is".to_owned(),
         };
         prepared(pick.pool.name().clone(), request, move |_| taken_by.clone())
     }
