@@ -195,7 +195,7 @@ mod tests {
             ..Default::default()
         };
         let text = queues(&[queue]).render(true, Paint(false));
-        for word in ["7", "2", "1m", "1 in dead after 3 receives"] {
+        for word in ["7", "2", "65s", "1 in dead after 3 receives"] {
             assert!(text.contains(word), "{word} is not in\n{text}");
         }
         let poller = wire::PollerInfo { role: "sqs/jobs/0".into(), share: 4, ..Default::default() };
