@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use maelstrom_core::{ports::queue::QueueError, wire};
+use maelstrom_core::{
+    ports::queue::{QueueError, Queues},
+    wire,
+};
 
 use crate::events::testing::{Answer, World, seconds, sqs, within};
 
@@ -11,6 +14,12 @@ fn send(world: &World, queue: &str, bodies: std::ops::Range<u32>) {
     for body in bodies {
         world.queues.send(queue, &body.to_string());
     }
+}
+
+/// Visible and in flight.
+async fn numbers(world: &World, queue: &str) -> (u64, u64) {
+    let told = Queues::attributes(&world.queues, queue.into()).await.unwrap();
+    (told.depth, told.in_flight)
 }
 
 #[tokio::test(start_paused = true)]
@@ -225,9 +234,7 @@ async fn an_idle_poller_ends_with_its_look_and_keeps_no_message() {
     stop.await.unwrap();
     assert!(began.elapsed() <= Duration::from_secs(12), "{:?}", began.elapsed());
     assert!(world.component.asked().is_empty());
-    let attributes =
-        maelstrom_core::ports::queue::Queues::attributes(&world.queues, "q".into()).await.unwrap();
-    assert_eq!((attributes.depth, attributes.in_flight), (1, 0), "it was given back");
+    assert_eq!(numbers(&world, "q").await, (1, 0), "it was given back");
 }
 
 #[tokio::test(start_paused = true)]
@@ -255,6 +262,36 @@ async fn a_group_keeps_its_order_also_over_failures() {
     }
     assert!(world.component.most_in_flight() >= 2, "groups do not wait for each other");
     node.stop().await;
+}
+
+/// Some queues hand out whatever is visible, also beside an earlier one of its group that is not.
+#[tokio::test(start_paused = true)]
+async fn what_follows_a_message_in_its_group_is_not_seen_before_it() {
+    let world = World::new();
+    world.queues.create("q.fifo");
+    let send = |bodies: [&str; 3]| bodies.map(|body| world.queues.send_to_group("q.fifo", "a", body));
+    send(["a1", "a2", "a3"]);
+    let node = world.node("a").await;
+    node.put_sqs(wire::SqsEventSource { queue_name: "q.fifo".into(), ..sqs() }).await;
+    world.component.behaves(|asked| {
+        let fails = asked.body == "a1" && asked.headers["maelstrom-sqs-receive-count"] == "1";
+        Answer::status(if fails { 500 } else { 200 })
+    });
+    within(5, "a failure", || world.component.asked().len() == 1).await;
+    seconds(20).await;
+    assert_eq!(numbers(&world, "q.fifo").await, (0, 3), "those behind it wait with it");
+    within(30, "an empty queue", || world.queues.is_empty("q.fifo")).await;
+    assert_eq!(world.component.answered(), ["a1", "a1", "a2", "a3"]);
+
+    // A poller that ends keeps them until the one before them has ended.
+    world.component.behaves(|_| Answer::ok().after(Duration::from_secs(20)));
+    send(["a4", "a5", "a6"]);
+    within(5, "a slow one", || world.component.in_flight() == 1).await;
+    let stop = tokio::spawn(node.stop());
+    seconds(15).await;
+    assert_eq!(numbers(&world, "q.fifo").await, (0, 3));
+    stop.await.unwrap();
+    assert_eq!(numbers(&world, "q.fifo").await, (2, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -339,7 +376,6 @@ async fn what_comes_for_a_queue_that_was_left_meanwhile_goes_back() {
     within(15, "the other queue", || world.queues.is_empty("other")).await;
     let asked = world.component.asked();
     assert_eq!(asked.iter().map(|asked| asked.target.as_str()).collect::<Vec<_>>(), ["/other"]);
-    let left = maelstrom_core::ports::queue::Queues::attributes(&world.queues, "q".into()).await.unwrap();
-    assert_eq!((left.depth, left.in_flight), (1, 0), "it was given back");
+    assert_eq!(numbers(&world, "q").await, (1, 0), "it was given back");
     node.stop().await;
 }
