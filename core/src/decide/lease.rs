@@ -113,6 +113,11 @@ impl Lease {
         acting.then_some(held.term)
     }
 
+    /// When the heartbeat was sent that was confirmed last. `None`: none was, or nobody else can act at all.
+    pub fn confirmed_at(&self) -> Option<Moment> {
+        self.holder.confirmed_at()
+    }
+
     /// Roles that it holds, lapsed ones included.
     pub fn roles(&self) -> impl Iterator<Item = &Role> {
         self.held.keys()

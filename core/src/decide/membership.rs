@@ -16,6 +16,8 @@
 //!   the higher version, then the later observation. What left stays away until a newer run shows.
 //! * A run's name sorts by the clock of its host, which may have been put back. So an answer, or a reading of
 //!   the store, that was asked for after the last sign of the run known so far, is believed whatever it names.
+//! * A run that was replaced may have left its last heartbeat in the store until the new one has written one:
+//!   a heartbeat of an earlier run only has the peer asked, a further one of it is believed.
 //! * A peer that can't be reached but still writes heartbeats stays: it lives, and others may reach it.
 
 mod peer;
@@ -93,6 +95,8 @@ pub struct PeerView {
     pub status: Arc<NodeStatus>,
     /// Set while it can't be reached.
     pub silent_since: Option<Moment>,
+    /// It can't be reached and lives: it has written heartbeats since.
+    pub beats: bool,
 }
 
 #[derive(Debug)]
@@ -281,17 +285,17 @@ impl Membership {
         }
         let Some(peer) = self.peers.get_mut(node) else {
             let mut peer = Peer::new(heartbeat.peer_url.clone(), run.to_owned(), now);
-            peer.beat(heartbeat.beat, now);
+            peer.beat(heartbeat.beat, asked, now);
             return self.join(node.clone(), peer);
         };
         if run == peer.run {
-            peer.beat(heartbeat.beat, now);
+            peer.beat(heartbeat.beat, asked, now);
             return Vec::new();
         }
-        if run < peer.run.as_str() && asked < peer.run_heard {
+        if run < peer.run.as_str() && asked < peer.run_heard || peer.is_left_behind(heartbeat, now) {
             return Vec::new();
         }
-        peer.restarted(heartbeat, now);
+        peer.restarted(heartbeat, asked, now);
         vec![Change::Status(node.clone())]
     }
 

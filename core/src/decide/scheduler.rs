@@ -15,9 +15,11 @@
 //! moment, owe an answer) keep what they have; *lost* ones are silent for [`LOST_AFTER`], and what they ran
 //! is started elsewhere, except where that could exceed `maxinstances`.
 //!
-//! Never: exceeds `maxinstances` by an order, counting what may still run on lost nodes and what is still
-//! ending; takes a serving instance away before its replacement serves, unless `maxinstances` leaves no
-//! other way off a draining node; reads a clock.
+//! Never: exceeds `maxinstances` by an order, counting what may still run on lost nodes, what is still
+//! ending, that nodes may run anything of which nothing is known, or which live, can't be reached and may
+//! have heard an earlier owner of the role; and that who has fallen silent may be the next owner, until a
+//! heartbeat sent after that was confirmed. Takes a serving instance away before its replacement serves,
+//! unless `maxinstances` leaves no other way off a draining node. Reads a clock.
 
 mod demand;
 mod draft;

@@ -434,6 +434,10 @@ pub struct StartStopComponentsInput {
     /// heard of. Absent: a person asks. Added to the original contract.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement_term: Option<i64>,
+    /// The run of the node's daemon that `target_version` is of: every run counts its own. Absent: a person
+    /// asks. Added to the original contract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_incarnation: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -22,6 +22,8 @@ use crate::{
 const BLOCK_MAX: Duration = Duration::from_secs(120);
 /// Peers that have not answered by then are shown as they were known last.
 const REFRESH_LIMIT: Duration = Duration::from_secs(2);
+/// No node's targets ever have it.
+const NO_VERSION: i64 = 0;
 /// Counts beyond it are a mistake.
 const COUNT_MAX: i64 = 10_000;
 
@@ -122,7 +124,11 @@ impl NodeService {
         let mut output = wire::StartStopComponentsOutput::default();
         let targets = self.targets(&input, &mut output.errors)?;
         let term = input.placement_term.and_then(term);
-        match self.node.set_targets(term, Some(input.target_version), &targets) {
+        // What was on its way to an earlier run may find the same version here by chance.
+        let of_this_run =
+            input.target_incarnation.as_deref().is_none_or(|run| run == self.node.incarnation());
+        let expected = if of_this_run { input.target_version } else { NO_VERSION };
+        match self.node.set_targets(term, Some(expected), &targets) {
             Err(NotSet::Outdated(_)) => output.target_version_mismatch = true,
             Err(NotSet::Fenced(error)) => return Err(old_term(&error)),
             Ok(deltas) => {

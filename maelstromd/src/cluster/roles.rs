@@ -154,6 +154,11 @@ impl Roles {
         self.lease.lock().owns(role, self.clock.now())
     }
 
+    /// When the heartbeat was sent that the store confirmed last.
+    pub fn confirmed_at(&self) -> Option<Moment> {
+        self.lease.lock().confirmed_at()
+    }
+
     /// All roles that this node may act in now, each with its term.
     pub fn owned(&self) -> BTreeMap<Role, Term> {
         let (lease, now) = (self.lease.lock(), self.clock.now());

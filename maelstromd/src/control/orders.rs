@@ -78,6 +78,7 @@ impl Control {
             return_status: Some(true),
             block: None,
             placement_term: i64::try_from(term.0).ok(),
+            target_incarnation: Some(order.incarnation.to_string()),
         }
     }
 }

@@ -1,10 +1,9 @@
 //! What the scheduler looks at, taken from this node's pools and targets and from what peers told.
 
+use std::time::Duration;
+
 use maelstrom_core::{
-    decide::{
-        lease::Term,
-        scheduler::{ComponentState, NodeState, Reading, World},
-    },
+    decide::scheduler::{ComponentState, NodeState, Reading, World},
     names::NodeId,
     time::Moment,
 };
@@ -21,7 +20,7 @@ impl Control {
         let Some(cluster) = &self.cluster else {
             let components = self.router.pools().iter().map(|pool| alone(pool, now)).collect();
             let nodes = vec![NodeState::new(self.targets.view())];
-            return Some(World { term: Term::default(), components, nodes });
+            return Some(World { components, nodes, ..World::default() });
         };
         let lead = memory.lead.as_mut().filter(|lead| lead.is_ready())?;
         // Asked each time: the right to act ends by itself.
@@ -31,7 +30,8 @@ impl Control {
         lead.reports.look(&ids, now);
         let components = self.router.pools().iter().map(|pool| with_reports(pool, lead, now)).collect();
         let nodes = self.nodes(cluster, lead, &peers, now)?;
-        Some(World { term, components, nodes })
+        let confirmed_ago = cluster.roles.confirmed_at().map_or(Duration::MAX, |at| now.since(at));
+        Some(World { term, confirmed_ago, components, nodes })
     }
 
     fn nodes(
@@ -52,6 +52,7 @@ impl Control {
             let state = lead.believe(NodeState::of(&peer.status));
             nodes.push(NodeState {
                 silent_for: peer.silent_since.map(|since| now.since(since)),
+                beats: peer.beats,
                 fenced: lead.has_fenced(&state.view.id, &state.incarnation),
                 known_for: now.since(lead.known_since(&state.view.id, &state.incarnation, now)),
                 ..state

@@ -135,6 +135,11 @@ impl Node {
         status::status(&self.context)
     }
 
+    /// Names this run of the daemon.
+    pub fn incarnation(&self) -> &str {
+        &self.context.settings.incarnation
+    }
+
     /// Rises with each change of what peers have to know: targets, instances, which of them take requests,
     /// failed starts, draining.
     pub fn version(&self) -> i64 {

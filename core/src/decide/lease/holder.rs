@@ -65,6 +65,10 @@ impl Holder {
         self.epoch += 1;
     }
 
+    pub(super) fn confirmed_at(&self) -> Option<Moment> {
+        self.stamp
+    }
+
     pub fn is_acting(&self, now: Moment) -> bool {
         self.acts_until().is_some_and(|end| now < end)
     }

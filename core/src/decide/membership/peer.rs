@@ -24,17 +24,34 @@ pub(super) struct Peer {
     check: Option<Moment>,
     /// The last beat read, and when that was first seen.
     beat: Option<(u64, Moment)>,
+    /// The run before this one, with the beat that was first read of it since.
+    former: Option<(String, Option<u64>)>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Reach {
     Reachable,
-    /// `lost`: for so long that this was told.
-    Silent {
-        since: Moment,
-        failures: u32,
-        lost: bool,
-    },
+    Silent(Silence),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Silence {
+    since: Moment,
+    failures: u32,
+    /// For so long that this was told.
+    lost: bool,
+    /// Of its run, as it was first read since. One of before may have been read late.
+    first_beat: Option<u64>,
+    /// A later one was read.
+    beats: bool,
+}
+
+// === impl Silence ===
+
+impl Silence {
+    fn new(since: Moment, failures: u32) -> Self {
+        Self { since, failures, lost: false, first_beat: None, beats: false }
+    }
 }
 
 // === impl Peer ===
@@ -49,11 +66,12 @@ impl Peer {
             exchanged: None,
             status: None,
             // Nothing was ever sent there.
-            reach: Reach::Silent { since: now, failures: 0, lost: true },
+            reach: Reach::Silent(Silence { lost: true, ..Silence::new(now, 0) }),
             answered: None,
             asked: None,
             check: Some(now),
             beat: None,
+            former: None,
         }
     }
 
@@ -66,20 +84,24 @@ impl Peer {
                 ..NodeStatus::default()
             })
         };
-        PeerView { status: self.status.clone().unwrap_or_else(bare), silent_since: self.silent_since() }
+        PeerView {
+            status: self.status.clone().unwrap_or_else(bare),
+            silent_since: self.silent_since(),
+            beats: matches!(self.reach, Reach::Silent(Silence { beats: true, .. })),
+        }
     }
 
     pub(super) fn silent_since(&self) -> Option<Moment> {
         match self.reach {
             Reach::Reachable => None,
-            Reach::Silent { since, .. } => Some(since),
+            Reach::Silent(silence) => Some(silence.since),
         }
     }
 
     pub(super) fn next_contact(&self) -> (Moment, Contact) {
         match self.reach {
             // An answer carries its status, with which it can be used again.
-            Reach::Silent { failures, .. } => (self.next_probe(failures), Contact::Exchange),
+            Reach::Silent(silence) => (self.next_probe(silence.failures), Contact::Exchange),
             Reach::Reachable => {
                 let exchange = self.exchanged.map_or(Moment::ZERO, |at| at + EXCHANGE_EVERY);
                 let ping = self.run_heard + QUIET;
@@ -113,8 +135,7 @@ impl Peer {
 
     pub(super) fn take(&mut self, status: NodeStatus, now: Moment) {
         if run_of(&status) != self.run {
-            run_of(&status).clone_into(&mut self.run);
-            self.begin_run();
+            self.begin_run(run_of(&status).to_owned());
         }
         self.run_heard = now;
         self.url.clone_from(&status.peer_url);
@@ -122,26 +143,46 @@ impl Peer {
     }
 
     /// Its heartbeat names another run, which has told nothing yet.
-    pub(super) fn restarted(&mut self, heartbeat: &Heartbeat, now: Moment) {
-        self.run.clone_from(&heartbeat.incarnation);
+    pub(super) fn restarted(&mut self, heartbeat: &Heartbeat, asked: Moment, now: Moment) {
+        self.begin_run(heartbeat.incarnation.clone());
         self.url.clone_from(&heartbeat.peer_url);
         self.run_heard = now;
         self.status = None;
-        self.begin_run();
-        self.beat(heartbeat.beat, now);
+        self.beat(heartbeat.beat, asked, now);
+    }
+
+    /// The heartbeat may be what a run before this one left in the store: it has not moved since it was seen.
+    pub(super) fn is_left_behind(&mut self, heartbeat: &Heartbeat, now: Moment) -> bool {
+        let (run, beat) = (&heartbeat.incarnation, heartbeat.beat);
+        if self.former.as_ref().is_none_or(|(former, _)| former != run) {
+            if *run >= self.run {
+                return false;
+            }
+            // Or its host's clock was put back: its answer tells.
+            self.former = Some((run.clone(), None));
+            self.exchanged = None;
+            self.doubt(now);
+        }
+        self.former.as_mut().is_some_and(|(_, seen)| *seen.get_or_insert(beat) == beat)
     }
 
     /// Another run knows nothing of what the last one was told.
-    fn begin_run(&mut self) {
+    fn begin_run(&mut self, run: String) {
+        let former = std::mem::replace(&mut self.run, run);
+        // Its last beats may not have been read yet.
+        self.former = Some((former, None));
         self.exchanged = None;
         self.check = Some(Moment::ZERO);
         self.beat = None;
+        if let Reach::Silent(silence) = &mut self.reach {
+            silence.first_beat = None;
+        }
     }
 
     /// It said something by itself: if it could not be reached, it may be by now.
     pub(super) fn greeted(&mut self, now: Moment) {
         self.run_heard = now;
-        if matches!(self.reach, Reach::Silent { .. }) {
+        if matches!(self.reach, Reach::Silent(_)) {
             self.doubt(now);
         }
     }
@@ -155,7 +196,7 @@ impl Peer {
         self.answered = self.answered.max(Some(asked));
         self.run_heard = now;
         self.check = None;
-        let silent = matches!(self.reach, Reach::Silent { .. });
+        let silent = matches!(self.reach, Reach::Silent(_));
         self.reach = Reach::Reachable;
         silent
     }
@@ -169,12 +210,12 @@ impl Peer {
         self.asked = self.asked.max(Some(now));
         self.check = None;
         match &mut self.reach {
-            Reach::Silent { failures, .. } => {
-                *failures = failures.saturating_add(1);
+            Reach::Silent(silence) => {
+                silence.failures = silence.failures.saturating_add(1);
                 false
             }
             Reach::Reachable => {
-                self.reach = Reach::Silent { since: now, failures: 1, lost: false };
+                self.reach = Reach::Silent(Silence::new(now, 1));
                 true
             }
         }
@@ -184,7 +225,7 @@ impl Peer {
     pub(super) fn suspect(&mut self, now: Moment) -> bool {
         let reachable = matches!(self.reach, Reach::Reachable);
         if reachable {
-            self.reach = Reach::Silent { since: now, failures: 0, lost: false };
+            self.reach = Reach::Silent(Silence::new(now, 0));
             self.check = Some(now);
         }
         reachable
@@ -193,16 +234,16 @@ impl Peer {
     /// When its silence makes it lost; `None`: it is not silent, or is lost already.
     pub(super) fn lost_at(&self) -> Option<Moment> {
         match self.reach {
-            Reach::Silent { since, lost: false, .. } => Some(since + LOST_AFTER),
-            Reach::Silent { .. } | Reach::Reachable => None,
+            Reach::Silent(silence) if !silence.lost => Some(silence.since + LOST_AFTER),
+            Reach::Silent(_) | Reach::Reachable => None,
         }
     }
 
     /// True once, when it has been silent for long enough.
     pub(super) fn lose(&mut self, now: Moment) -> bool {
         let due = self.lost_at().is_some_and(|at| at <= now);
-        if let Reach::Silent { lost, .. } = &mut self.reach {
-            *lost |= due;
+        if let Reach::Silent(silence) = &mut self.reach {
+            silence.lost |= due;
         }
         due
     }
@@ -213,7 +254,13 @@ impl Peer {
         self.check = Some(self.check.map_or(at, |check| check.min(at)));
     }
 
-    pub(super) fn beat(&mut self, beat: u64, now: Moment) {
+    /// It was read in answer to a question asked at `asked`.
+    pub(super) fn beat(&mut self, beat: u64, asked: Moment, now: Moment) {
+        if let Reach::Silent(silence) = &mut self.reach
+            && asked >= silence.since
+        {
+            silence.beats |= beat > *silence.first_beat.get_or_insert(beat);
+        }
         if self.beat.is_none_or(|(known, _)| known != beat) {
             self.beat = Some((beat, now));
         }

@@ -206,11 +206,54 @@ fn a_restart_with_the_clock_put_back_is_believed_when_it_answers() {
         "asked for after the last sign of run 1"
     );
     let mut members = reachable();
-    assert_eq!(members.heartbeats(&[heartbeat("b", "0", 1)], true, at(60), at(70)), [Change::Status(b())]);
+    let read = |members: &mut Membership, beat, asked| {
+        members.heartbeats(&[heartbeat("b", "0", beat)], true, at(asked), at(asked + 10))
+    };
+    assert_eq!(read(&mut members, 1, 60), [], "left in the store by a run before, maybe");
+    let (due, contact) = members.next_contact(&b()).unwrap();
+    assert!(due <= at(60) + PROBE_MIN && contact == Contact::Exchange, "so it is asked");
+    assert_eq!(read(&mut members, 2, 5_060), [Change::Status(b())], "it beats");
     let mut members = reachable();
     members.leaves(&b(), Some("1"), at(10));
     assert_eq!(members.heartbeats(&[heartbeat("b", "0", 1)], true, at(9), at(70)), []);
     assert_eq!(members.heartbeats(&[heartbeat("b", "0", 1)], true, at(60), at(70)), [Change::Joined(b())]);
+}
+
+/// The new run greets before it has written a heartbeat, or while it can't.
+#[test]
+fn what_a_run_left_in_the_store_does_not_bring_it_back() {
+    // What was read before is not always the last that was written.
+    for read_before in [6, 7] {
+        let mut members = reachable();
+        members.heartbeats(&[heartbeat("b", "1", read_before)], true, at(10), at(20));
+        assert_eq!(members.heard(status("b", "2", 1, 0), at(100)), [Change::Status(b())]);
+        for second in 1..20 {
+            let (asked, now) = (at(second * 1_000), at(second * 1_000 + 5));
+            assert_eq!(members.heartbeats(&[heartbeat("b", "1", 7)], true, asked, now), []);
+            assert_eq!(version(&members), ("2".into(), 1));
+        }
+        // Its clock was put back: run 1 is the one that lives.
+        let changes = members.heartbeats(&[heartbeat("b", "1", 8)], true, at(30_000), at(30_005));
+        assert_eq!(changes, [Change::Status(b())]);
+    }
+}
+
+#[test]
+fn a_silent_peer_lives_if_its_heartbeats_go_on() {
+    let beats = |members: &Membership| members.get(&b()).unwrap().beats;
+    let mut members = reachable();
+    let read = |members: &mut Membership, beat, asked| {
+        members.heartbeats(&[heartbeat("b", "1", beat)], true, at(asked), at(asked + 10))
+    };
+    members.failed(&b(), at(1_000), at(2_000));
+    read(&mut members, 3, 1_995);
+    read(&mut members, 4, 2_100);
+    read(&mut members, 3, 2_200);
+    assert!(!beats(&members), "written before, read since");
+    read(&mut members, 5, 6_100);
+    assert!(beats(&members));
+    members.answered(&b(), None, at(7_000), at(7_010));
+    assert!(!beats(&members), "it can be reached");
 }
 
 #[test]

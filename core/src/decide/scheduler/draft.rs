@@ -21,6 +21,8 @@ pub(super) struct Draft<'a> {
     pub(super) nodes: BTreeMap<NodeId, Desk<'a>>,
     /// What these run may still be there.
     lost: Vec<Desk<'a>>,
+    /// Since somebody fell silent it was not confirmed that nobody else decides.
+    unconfirmed: bool,
 }
 
 /// One node.
@@ -47,7 +49,9 @@ impl<'a> Draft<'a> {
         let (lost, here): (Vec<_>, Vec<_>) = world.nodes.iter().partition(is_lost);
         let desk = |state: &'a NodeState| (state.view.id.clone(), Desk::new(state, orders, now));
         let lost = lost.into_iter().map(|state| Desk::new(state, orders, now)).collect();
-        Self { world, nodes: here.into_iter().map(desk).collect(), lost }
+        let since = |node: &NodeState| node.silent_for.is_some_and(|silent| silent < world.confirmed_ago);
+        let unconfirmed = world.nodes.iter().any(since);
+        Self { world, nodes: here.into_iter().map(desk).collect(), lost, unconfirmed }
     }
 
     /// Nothing but this node is there: it looks after its limits itself.
@@ -60,8 +64,13 @@ impl<'a> Draft<'a> {
         self.nodes.values().map(|desk| desk.target(component)).sum()
     }
 
-    /// Instances that may be there, whatever the targets say: still ending, on lost nodes, in doubt.
+    /// Instances that may be there, whatever the targets say: still ending, on lost nodes, in doubt, on nodes
+    /// of which nothing is known; and all that are allowed if somebody else may decide soon, who knows nothing
+    /// of what is begun here.
     pub(super) fn possible(&self, component: &ComponentName) -> u32 {
+        if self.unconfirmed {
+            return u32::MAX;
+        }
         let desks = self.lost.iter().chain(self.nodes.values());
         desks.map(|desk| desk.possible(component)).fold(0, u32::saturating_add)
     }
@@ -182,7 +191,7 @@ impl<'a> Desk<'a> {
             let most: &mut u32 = doubts.entry(change.component.clone()).or_default();
             *most = change.to.max(*most);
         }
-        let answers = state.silent_for.is_none() && state.fenced;
+        let answers = state.silent_for.is_none() && state.fenced && !state.adopting;
         Self {
             state,
             before: view.targets.clone(),
@@ -208,6 +217,10 @@ impl<'a> Desk<'a> {
     }
 
     fn possible(&self, component: &ComponentName) -> u32 {
+        if self.state.is_obscure() {
+            // As many as any limit allows.
+            return u32::MAX;
+        }
         let doubt = self.doubts.get(component).copied().unwrap_or(0);
         // What shall be less may stay more: its order can be refused.
         let target = self.target(component).max(self.before(component));

@@ -262,7 +262,7 @@ impl Cluster {
             let starving = serving == 0 && *load > 0;
             ComponentState { component: component.clone(), demand, in_rotation: serving, starving }
         });
-        World { term: Term(1), components: components.collect(), nodes }
+        World { term: Term(1), components: components.collect(), nodes, ..World::default() }
     }
 
     fn decide(&mut self) {

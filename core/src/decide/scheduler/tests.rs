@@ -71,7 +71,7 @@ struct Cluster {
 
 impl Cluster {
     fn new(components: Vec<ComponentState>, nodes: Vec<NodeState>) -> Self {
-        let world = World { term: Term(1), components, nodes };
+        let world = World { term: Term(1), components, nodes, ..World::default() };
         Self { world, scheduler: Scheduler::default(), now: Moment::from_millis(1_000_000) }
     }
 
@@ -280,6 +280,49 @@ fn a_component_that_can_not_be_started_on_one_node_is_tried_on_another() {
     alone.node("a").instances.clear();
     alone.node("a").failing = BTreeSet::from([name("web")]);
     assert_eq!(alone.rest(), [[""; 0]; 0]);
+}
+
+/// A decider that has just been started may find a node that it can't reach, and that lives.
+#[test]
+fn a_node_of_which_nothing_is_known_may_run_all_that_is_limited() {
+    let web = component("web", |c| c.scaling.max_concurrency = NonZeroU32::new(10).unwrap());
+    let components = vec![asked(limited("few", 3), 1), asked(web, 1)];
+    let mut cluster = Cluster::new(components, vec![node("a", &[]), node("b", &[])]);
+    cluster.node("b").adopting = true;
+    cluster.node("b").silent_for = Some(Duration::from_secs(60));
+    assert_eq!(cluster.pass(), ["a web 0→1"]);
+    cluster.node("b").adopting = false;
+    // One request at a time, and no more than three quarters of that.
+    assert_eq!(cluster.pass(), ["a few 0→2"]);
+}
+
+/// Cut off from this one, it may have heard the owner before.
+#[test]
+fn a_silent_node_that_lives_may_run_all_that_is_limited_unless_it_heard_this_owner() {
+    let web = component("web", |c| c.scaling.max_concurrency = NonZeroU32::new(10).unwrap());
+    let components = vec![asked(limited("few", 3), 1), asked(web, 1)];
+    let mut cluster = Cluster::new(components, vec![node("a", &[]), node("b", &[])]);
+    let b = cluster.node("b");
+    (b.silent_for, b.beats, b.fenced) = (Some(Duration::from_secs(60)), true, false);
+    assert_eq!(cluster.pass(), ["a web 0→1"]);
+    // By now only this owner can have told it anything.
+    cluster.node("b").fenced = true;
+    assert_eq!(cluster.pass(), ["a few 0→2"]);
+}
+
+/// Who is silent for this owner may be the next one, and knows nothing of what is begun here.
+#[test]
+fn after_somebody_fell_silent_nothing_limited_is_added_before_the_right_to_it_is_confirmed() {
+    let web = component("web", |c| c.scaling.max_concurrency = NonZeroU32::new(10).unwrap());
+    let components = vec![asked(limited("few", 3), 1), asked(web, 1)];
+    let nodes = vec![node("a", &[("few", 1)]), node("b", &[("few", 1)]), node("c", &[])];
+    let mut cluster = Cluster::new(components, nodes);
+    cluster.node("b").silent_for = Some(LOST_AFTER);
+    cluster.world.confirmed_ago = LOST_AFTER + Duration::from_millis(1);
+    let lines = cluster.pass();
+    assert!(lines.len() == 1 && lines[0].contains("web 0→1"), "{lines:?}");
+    cluster.world.confirmed_ago = LOST_AFTER;
+    assert_eq!(cluster.pass(), ["c few 0→1"]);
 }
 
 #[test]

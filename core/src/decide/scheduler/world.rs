@@ -19,6 +19,8 @@ use crate::{
 pub struct World {
     /// The term in which the decider acts in role `placement`; another one begins with an empty memory.
     pub term: Term,
+    /// How long ago the heartbeat was sent that was confirmed last: nobody else decides as of then.
+    pub confirmed_ago: Duration,
     /// Sorted by name.
     pub components: Vec<ComponentState>,
     /// Nodes that have not left, in any order.
@@ -42,10 +44,13 @@ pub struct NodeState {
     pub view: NodeView,
     /// Names the run of its daemon: versions of one run say nothing about another's.
     pub incarnation: Arc<str>,
-    /// This run has not looked yet at what earlier ones left running.
+    /// What runs there is not known: this run has not looked yet at what earlier ones left, or it lives and
+    /// could never tell.
     pub adopting: bool,
     /// For how long it has not answered; `None`: it does.
     pub silent_for: Option<Duration>,
+    /// It is silent and lives: its heartbeats go on.
+    pub beats: bool,
     /// It takes no more orders of older terms, so that what it told can't be changed by others any more.
     pub fenced: bool,
     /// How long ago it came.
@@ -86,6 +91,7 @@ impl NodeState {
             incarnation: Arc::from(""),
             adopting: false,
             silent_for: None,
+            beats: false,
             fenced: true,
             known_for: Duration::MAX,
             instances: BTreeMap::new(),
@@ -97,7 +103,7 @@ impl NodeState {
     pub fn of(status: &NodeStatus) -> Self {
         let mut state = Self::new(view(status));
         state.incarnation = Arc::from(status.incarnation.as_deref().unwrap_or_default());
-        // Before its first status nothing is known of it.
+        // Before its first status nothing is known of it; every run begins with version 1.
         state.adopting = status.adopting == Some(true) || status.version == 0;
         state.failing = status.failures.iter().filter_map(|f| name(&f.component_name)).collect();
         for running in status.running_components.iter().filter(|running| running.standby != Some(true)) {
@@ -116,7 +122,13 @@ impl NodeState {
     pub fn with_what_runs_of(mut self, last: &Self) -> Self {
         self.view = NodeView { id: self.view.id, ..last.view.clone() };
         self.instances.clone_from(&last.instances);
+        self.adopting = false;
         self
+    }
+
+    /// It may have been told to run more than it is known to: by nobody's order of this term, then.
+    pub(super) fn is_obscure(&self) -> bool {
+        self.adopting || self.beats && !self.fenced
     }
 
     pub(super) fn instances_of(&self, component: &ComponentName) -> Instances {

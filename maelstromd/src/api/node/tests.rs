@@ -194,6 +194,11 @@ async fn targets_are_taken_at_the_current_version_only() {
     assert_eq!((&stale["targetVersionMismatch"], &stale["started"]), (&json!(true), &json!([])));
     assert_eq!(stale["targetStatus"]["version"], version);
 
+    // Meant for an earlier run, whose targets had the same version.
+    let mut meant_for_another = ask(version, 2);
+    meant_for_another["targetIncarnation"] = json!("0");
+    let stale = world.result("NodeService.StartStopComponents", meant_for_another).await;
+    assert_eq!(stale["targetVersionMismatch"], json!(true));
     let done = world.result("NodeService.StartStopComponents", ask(version, 2)).await;
     assert_eq!(done["targetVersionMismatch"], false);
     assert_eq!(done["started"], json!([{"componentName": "web", "delta": 2, "requiredMemoryMiB": 100}]));
