@@ -55,6 +55,10 @@ kinds! {
     Configuration = "configuration",
     /// The store or the container engine went away or came back.
     Dependency = "dependency",
-    /// The node starts, drains or stops.
+    /// How a node is emptied, and how it leaves, step by step; with the milliseconds since it began.
+    Drain = "drain",
+    /// How many machines the group should have, and which of them could go.
+    Capacity = "capacity",
+    /// The node starts or stops.
     Node = "node",
 }

@@ -14,6 +14,7 @@ pub mod component;
 pub mod decide;
 pub mod event_source;
 pub mod journal;
+pub mod lifecycle;
 pub mod names;
 pub mod nearest;
 pub mod ports;

@@ -4,8 +4,10 @@
 pub mod activity;
 pub mod autoscale;
 pub mod backoff;
+pub mod capacity;
 pub mod converge;
 pub mod cron;
+pub mod drain;
 pub mod health;
 pub mod lease;
 pub mod membership;
@@ -14,6 +16,7 @@ pub mod poller;
 pub mod pool;
 pub mod route;
 pub mod scheduler;
+pub mod termination;
 pub mod traffic;
 
 /// An answer together with why: printed by `maelctl explain` and kept in the journal.

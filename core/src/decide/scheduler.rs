@@ -107,6 +107,15 @@ impl Scheduler {
         *self = Self { orders: self.orders.successor(), ..Self::default() };
     }
 
+    /// How many instances of each component should run, as decided last, whether they have a place or not.
+    pub fn wanted(&self, world: &World) -> Vec<Wanted> {
+        let of = |state: &ComponentState| {
+            let known = self.known.get(&state.component.name);
+            wish(&state.component, known.map_or(0, Known::decided))
+        };
+        world.components.iter().map(of).collect()
+    }
+
     /// Why instances of the component have no place, while they have none.
     pub fn obstacle(&self, component: &ComponentName) -> Option<Unplaceable> {
         self.known.get(component).and_then(|known| known.unplaceable.clone())

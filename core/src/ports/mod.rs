@@ -2,8 +2,10 @@
 //! contract, and one conformance suite runs on the real thing and on the one for tests.
 
 pub mod activity;
+pub mod autoscaling;
 pub mod clock;
 pub mod engine;
+pub mod metadata;
 pub mod queue;
 pub mod store;
 

@@ -8,7 +8,10 @@ pub mod activity;
 // Cases of conformance are tests: they unwrap what must hold.
 #[allow(clippy::unwrap_used)]
 pub mod activity_conformance;
+#[allow(clippy::unwrap_used)]
+pub mod autoscaling_conformance;
 pub mod clock;
+pub mod cloud;
 pub mod engine;
 pub mod engine_conformance;
 pub mod queue;

@@ -134,6 +134,8 @@ pub struct LiveNode {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draining: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<super::DrainInfo>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreachable_since: Option<i64>,
     pub roles: Vec<LiveRole>,
     pub targets: Vec<TargetInfo>,

@@ -82,6 +82,8 @@ method!(
 method!(TerminateNode, "NodeService.TerminateNode", TerminateNodeInput, TerminateNodeOutput);
 // Added to the original contract:
 method!(ReportDemand, "NodeService.ReportDemand", ReportDemandInput, ReportDemandOutput);
+method!(DrainNode, "NodeService.DrainNode", DrainNodeInput, DrainNodeOutput);
+method!(UndrainNode, "NodeService.UndrainNode", DrainNodeInput, DrainNodeOutput);
 method!(Observe, "NodeService.Observe", ObserveInput, ObserveOutput);
 method!(ReadTraffic, "NodeService.ReadTraffic", ReadTrafficInput, ReadTrafficOutput);
 
@@ -502,6 +504,28 @@ pub struct AwsLifecycleHook {
     pub instance_id: String,
     pub lifecycle_action_token: String,
     pub lifecycle_hook_name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainNodeInput {
+    /// Any node passes it on to this one.
+    pub node_id: String,
+    /// Another node passes this on: it goes no further.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegated: Option<bool>,
+    /// The cluster asks, since its group has machines to spare, or has none any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surplus: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainNodeOutput {
+    /// False: it was so before.
+    pub changed: bool,
+    /// The node as it is now.
+    pub node: NodeStatus,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

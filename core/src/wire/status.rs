@@ -33,6 +33,12 @@ pub struct NodeStatus {
     /// to it any more, whatever still runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closing: Option<bool>,
+    /// The machine's id in the cloud, where it is one of a cloud's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    /// Present while the node is emptied or leaves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainInfo>,
     /// Present and true until this run of the daemon has looked at the containers that earlier ones left:
     /// what is told of instances is not what runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,6 +62,25 @@ pub struct NodeStatus {
     /// Since when the node that answers can't reach this one (Unix ms): all else is what was known then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreachable_since: Option<i64>,
+}
+
+/// A drain, as the node that drains tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainInfo {
+    /// `draining`: what runs here moves away; `drained`: nothing is left; `leaving`: the daemon ends.
+    pub state: String,
+    /// Since when (Unix ms).
+    pub since: i64,
+    /// One sentence for each signal.
+    #[serde(default, deserialize_with = "null_default")]
+    pub reasons: Vec<String>,
+    /// Present and true while its group is to do without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surplus: Option<bool>,
+    /// When the machine may be gone (Unix ms).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<i64>,
 }
 
 /// How many instances of a component a node is to run.

@@ -35,6 +35,11 @@ pub(super) struct Refusal {
 // === impl Known ===
 
 impl Known {
+    /// The count that should run, as decided last.
+    pub(super) fn decided(&self) -> u32 {
+        self.decided.unwrap_or(0)
+    }
+
     /// Remembers a decision; tells it if it is new.
     pub(super) fn scaled(
         &mut self,
