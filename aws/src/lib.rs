@@ -2,14 +2,18 @@
 //! decides anything that `core` could.
 
 mod account;
+mod autoscaling;
 pub mod dynamo;
 mod failure;
 #[cfg(test)]
 mod localstack;
+mod metadata;
 mod sqs;
 mod step_functions;
 
 pub use account::{Account, FoundAccount};
+pub use autoscaling::AutoScalingGroups;
 pub use dynamo::DynamoStore;
+pub use metadata::InstanceMetadata;
 pub use sqs::SqsQueues;
 pub use step_functions::StepFunctions;

@@ -74,7 +74,11 @@ impl SqsQueues {
         found.map_err(|reason| QueueError::Unavailable { queue: queue.to_owned(), reason })
     }
 
+    /// A queue may also be named by its URL, which needs no asking.
     async fn url(&self, queue: &str) -> QueueResult<String> {
+        if queue.starts_with("https://") || queue.starts_with("http://") {
+            return Ok(queue.to_owned());
+        }
         if let Some(url) = self.urls.lock().get(queue) {
             return Ok(url.clone());
         }
