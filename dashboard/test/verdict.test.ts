@@ -30,6 +30,19 @@ test('what is broken is told before what is only to be looked at', () => {
   expect(told.problems[0]?.detail).toContain('for 12 s')
 })
 
+test('a drained node says how to take it back, one that leaves says why', () => {
+  const drain = { state: 'drained', since: 1, reasons: ['somebody wants it empty'] } as const
+  const leaves = { ...drain, state: 'leaving', reasons: ['EC2 takes the machine back (spot interruption)'] } as const
+  const nodes = [
+    node('n1', { draining: true, drain: { ...drain, reasons: [...drain.reasons] } }),
+    node('n2', { draining: true, drain: { ...leaves, reasons: [...leaves.reasons] } }),
+  ]
+  const told = judge(state(nodes, [component('a')], [instance('a', 'n1')])).problems
+  expect(told.map((problem) => problem.text)).toEqual(['Node n1 is drained', 'Node n2 leaves'])
+  expect(told[0]?.detail).toContain('maelctl node undrain n1')
+  expect(told[1]?.detail).toContain('spot interruption')
+})
+
 test('an overloaded component says what can be done', () => {
   const waits = { a: load({ waiting: 3, waitingForMillis: 2_000 }) }
   const full = judge(state([node('n1')], [component('a', { maxInstances: 1 })], [instance('a', 'n1')], waits))

@@ -84,6 +84,9 @@ pub(crate) enum Command {
     /// Look at nodes and instances
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Empty nodes for maintenance, and take them back
+    #[command(subcommand, visible_alias = "nodes")]
+    Node(NodeCommand),
     /// Make the store of a cluster
     #[command(subcommand)]
     Store(StoreCommand),
@@ -310,6 +313,30 @@ pub(crate) struct PsArgs {
     pub(crate) node: Option<String>,
     #[command(flatten)]
     pub(crate) watch: WatchArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// Move everything that runs on a node to others, and give it nothing new until it is undrained
+    #[command(
+        after_help = "No request is lost: an instance ends when its replacement serves. The node goes on passing \
+                      requests to others, also after a restart of its daemon. Ctrl-C ends the waiting, not the drain."
+    )]
+    Drain(DrainArgs),
+    /// Take a drained node back: it gets work again within seconds
+    Undrain { node: String },
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DrainArgs {
+    /// As in maelctl cluster nodes
+    pub(crate) node: String,
+    /// Don't wait until nothing runs there any more
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Wait for at most so long
+    #[arg(long, value_parser = duration, default_value = "10m", value_name = "DURATION", conflicts_with = "no_wait")]
+    pub(crate) wait: Duration,
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,6 +9,7 @@ mod event_source_put;
 mod events;
 mod explain;
 mod logs;
+mod node;
 mod project;
 mod project_put;
 mod store;
@@ -35,6 +36,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, output: &Output) 
         Command::Component(command) => component::run(command, &api, output).await,
         Command::EventSource(command) => event_source::run(command, &api, output).await,
         Command::Cluster(command) => cluster::run(command, &api, output).await,
+        Command::Node(command) => node::run(command, &api, output).await,
         Command::Store(command) => store::run(command, output).await,
         Command::Logs(args) => logs::run(args, &api, output).await,
         Command::Events(args) => events::run(args, &api, output).await,

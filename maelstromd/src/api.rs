@@ -8,6 +8,7 @@
 mod ask_all;
 mod components;
 mod cross_site;
+mod drain;
 mod errors;
 mod event_source_work;
 mod event_sources;
@@ -23,6 +24,7 @@ mod rpc;
 mod select;
 mod ui;
 
+pub use drain::DrainService;
 pub use event_source_work::EventSourceService;
 pub use insight::Insight;
 pub use live::{History, Live, Observer};

@@ -26,26 +26,26 @@ mod signals;
 
 use std::{io, num::NonZeroUsize, sync::Arc};
 
+pub use maelstrom_core::decide::drain::End;
 use maelstrom_core::{journal::Kind, ports::store::StoreError};
 
 pub use machine::raise_open_files;
-pub use signals::Order;
 
 use self::{
     ground::Ground,
     identity::IdentityError,
     listeners::{Inherited, ListenError, Listener, Side},
     parts::Parts,
-    signals::Signals,
+    signals::{Order, Signals},
 };
 use crate::{
-    cluster::{self, Peers, PeersSignals, Roles, Twin},
+    cloud::Cloud,
+    cluster::{self, PeersSignals, Twin},
     config::Settings,
     control::Targets as _,
-    gateway::Gateway,
+    drain::{self, Followed},
     journal::{Entry, Journal},
     logs,
-    node::Node,
     tasks::Tasks,
     workers::{self, Workers},
 };
@@ -69,11 +69,8 @@ pub enum StartError {
 pub struct Daemon {
     settings: Settings,
     journal: Arc<Journal>,
-    node: Arc<Node>,
-    gateway: Arc<Gateway>,
+    followed: Followed,
     workers: Arc<Workers>,
-    roles: Arc<Roles>,
-    peers: Arc<Peers>,
     /// Public and private.
     listeners: [Listener; 2],
     signals: Signals,
@@ -83,11 +80,14 @@ pub struct Daemon {
     events: Tasks,
     work: Tasks,
     base: Tasks,
+    /// To the very end: what waits for this node hears of it all along.
+    last: Tasks,
+    cloud: Arc<Cloud>,
 }
 
 /// What outlives the daemon.
 pub struct Ended {
-    pub order: Order,
+    pub end: End,
     /// For the program that this process becomes; empty when it ends.
     listeners: Vec<Listener>,
 }
@@ -127,11 +127,8 @@ impl Daemon {
         let daemon = Self {
             settings,
             journal: ground.journal.clone(),
-            node: parts.node.clone(),
-            gateway: parts.gateway.clone(),
+            followed: parts.followed(),
             workers,
-            roles: parts.roles.clone(),
-            peers: parts.peers.clone(),
             listeners,
             signals,
             public: Tasks::new(),
@@ -139,6 +136,8 @@ impl Daemon {
             events: Tasks::new(),
             work: Tasks::new(),
             base: Tasks::new(),
+            last: Tasks::new(),
+            cloud: parts.cloud.clone(),
         };
         daemon.launch(ground, parts);
         daemon.serve().map_err(sockets)?;
@@ -167,6 +166,7 @@ impl Daemon {
             ..
         } = parts;
         let Self { base, work, events, .. } = self;
+        base.spawn_cancellable("drain", drain::follow(self.followed.clone()));
         base.spawn("configuration", configuration.clone().run(base.token().clone()));
         base.spawn("routing", routing.run(base.token().clone()));
         let signals =
@@ -180,6 +180,8 @@ impl Daemon {
         base.spawn("live view", live.run(base.token().clone()));
         base.spawn_cancellable("engine watch", engine::watch(engine, journal));
         base.spawn_cancellable("container logs", logs::forward(logs));
+        self.last.spawn_cancellable("watchdog", notify::keep_watch());
+        self.cloud.launch(&self.last, events);
         events.spawn("cron", cron.run(events.token().clone()));
         events.spawn("pollers", pollers.run(events.token().clone()));
         work.spawn("node", node.run(configuration.subscribe(), work.token().clone()));
@@ -192,9 +194,9 @@ impl Daemon {
     fn serve(&self) -> io::Result<()> {
         let [public, private] = &self.listeners;
         let (public, private) = (public.accepting()?, private.accepting()?);
-        let gateway = self.gateway.clone();
+        let gateway = self.followed.gateway.clone();
         self.public.spawn("public gateway", gateway.serve_public(public, self.public.token().clone()));
-        let gateway = self.gateway.clone();
+        let gateway = self.followed.gateway.clone();
         self.private.spawn("private gateway", gateway.serve_private(private, self.private.token().clone()));
         Ok(())
     }

@@ -3,11 +3,13 @@
 pub mod api;
 pub mod args;
 pub mod clock;
+pub mod cloud;
 pub mod cluster;
 pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod docker;
+pub mod drain;
 pub mod events;
 pub mod gateway;
 pub mod glob;

@@ -1,18 +1,20 @@
 //! Arguments in, exit code out; everything else is the library's.
 //!
 //! Exit codes: 0 stopped as asked · 1 could not start or run, the log says why · 2 wrong arguments or
-//! configuration.
+//! configuration · 3 the cloud takes the machine away: nothing should start it again.
 
 use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use maelstromd::{
     args::{self, Action},
     config::{self, Settings},
-    daemon::{self, Daemon, Order},
+    daemon::{self, Daemon, End},
     telemetry,
 };
 
 const EXIT_USAGE: u8 = 2;
+/// The systemd unit knows it, too.
+const EXIT_TERMINATED: u8 = 3;
 /// For threads in the middle of a write when everything else has ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -71,11 +73,12 @@ fn serve(settings: Settings) -> ExitCode {
             tracing::error!("can't start: {error}");
             ExitCode::FAILURE
         }
-        (Ok(ended), Ok(program)) if ended.order == Order::Restart => {
+        (Ok(ended), Ok(program)) if ended.end == End::Restarted => {
             let error = ended.restart(&program);
             tracing::error!(%error, program = %program.display(), "can't restart in place");
             ExitCode::FAILURE
         }
+        (Ok(ended), _) if ended.end == End::Terminated => ExitCode::from(EXIT_TERMINATED),
         (Ok(_), _) => ExitCode::SUCCESS,
     }
 }

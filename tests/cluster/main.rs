@@ -4,12 +4,14 @@
 //! * `traffic` – requests that arrive at one node and are served on another
 //! * `limits` – limits that hold over all nodes
 //! * `deploys` – versions and start orders over all nodes
+//! * `drains` – nodes that are emptied, by hand
 //! * `members` – nodes that come, leave, die, freeze
 //! * `partitions` – nodes that can't reach each other, or not the store
 //! * `store` – the store is away for all
 //! * `harness` – the hosts themselves: a fault that does not happen proves nothing
 
 mod deploys;
+mod drains;
 mod harness;
 mod limits;
 mod members;

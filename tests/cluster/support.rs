@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use maelstrom_core::wire::JournalEvent;
 use maelstrom_tests::{
     client::Client,
     hosts::{self, Cluster, Plan},
@@ -165,6 +166,17 @@ pub(crate) fn trouble(probes: &[Probe], since: Instant, long: Duration) -> Durat
 #[allow(clippy::print_stderr)]
 pub(crate) fn tell(text: &str) {
     eprintln!("{text}");
+}
+
+/// What a node wrote of its drain, with the milliseconds since it began.
+pub(crate) async fn drain_timeline(cluster: &Cluster, host: usize) -> Result<String> {
+    let events = cluster[host].api().events(&["drain"]).await?;
+    let line = |event: &JournalEvent| {
+        let took = event.data.get("tookMs").map_or_else(String::new, |took| format!(" ({took} ms)"));
+        let why = event.reasons.join("; ");
+        format!("{:>7} ms  {}{took}  {why}\n", event.data["ms"], event.message)
+    };
+    Ok(format!("{}:\n{}", cluster[host].node(), events.iter().map(line).collect::<String>()))
 }
 
 /// The share that is `of` hundred, of numbers in any order.

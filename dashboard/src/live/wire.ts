@@ -10,11 +10,22 @@ export interface Node {
   /** Over 1, 5 and 15 minutes. */
   load: [number, number, number]
   draining?: boolean
+  drain?: DrainInfo
   /** Since when the node that answers can't reach it: all else is what was known then. */
   unreachableSince?: number
   roles: RoleInfo[]
   targets: TargetInfo[]
   failures: FailureInfo[]
+}
+
+export interface DrainInfo {
+  /** `leaving`: the daemon ends; else it stays until somebody takes the node back. */
+  state: 'draining' | 'drained' | 'leaving'
+  since: number
+  /** One sentence for each signal. */
+  reasons: string[]
+  /** When the machine may be gone. */
+  deadline?: number
 }
 
 export interface RoleInfo {

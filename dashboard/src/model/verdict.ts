@@ -1,5 +1,6 @@
 /** The state of the cluster in one sentence, and what is wrong, worst first. */
 import type { State } from '../live/state'
+import type { Node } from '../live/wire'
 import { plural, span } from './format'
 import type { Row } from './rows'
 
@@ -49,6 +50,21 @@ export function verdict(state: Known, rows: readonly Row[], now: number): Verdic
   return { level: 'good', headline: 'All is well', detail, problems }
 }
 
+function drainOf({ nodeId, drain }: Node): { text: string; detail: string } {
+  const why = drain?.reasons.length ? `${drain.reasons.join('; ')}: ` : ''
+  switch (drain?.state) {
+    case 'drained':
+      return { text: `Node ${nodeId} is drained`, detail: `nothing runs there until maelctl node undrain ${nodeId}` }
+    case 'leaving':
+      return {
+        text: `Node ${nodeId} leaves`,
+        detail: `${why}what runs there moves to other nodes, then its daemon ends`,
+      }
+    default:
+      return { text: `Node ${nodeId} drains`, detail: `${why}what runs there moves to other nodes` }
+  }
+}
+
 function nodeProblems(state: Known, now: number): Problem[] {
   const found: Problem[] = []
   for (const node of state.nodes.values()) {
@@ -61,13 +77,8 @@ function nodeProblems(state: Known, now: number): Problem[] {
         detail: `for ${span(now - node.unreachableSince)}; its instances are replaced elsewhere once it is given up`,
         href,
       })
-    } else if (node.draining) {
-      found.push({
-        level: 'warn',
-        text: `Node ${node.nodeId} drains`,
-        detail: 'what runs there moves to other nodes, then it leaves',
-        href,
-      })
+    } else if (node.drain || node.draining) {
+      found.push({ level: 'warn', ...drainOf(node), href })
     }
   }
   const unasked = state.missing.filter((missing) => state.nodes.get(missing.nodeId)?.unreachableSince === undefined)

@@ -141,7 +141,10 @@ const NodeCard = memo(function NodeCard({ node, instances, small, here }: CardPr
   const lost = node.unreachableSince !== undefined
   const perCpu = node.load[0] / Math.max(node.numCPUs, 1)
   return (
-    <article class={`node ${lost ? 'lost' : node.draining ? 'draining' : ''}`} aria-label={`Node ${node.nodeId}`}>
+    <article
+      class={`node ${lost ? 'lost' : node.drain || node.draining ? 'draining' : ''}`}
+      aria-label={`Node ${node.nodeId}`}
+    >
       <header>
         <h3 title={`${node.nodeId} at ${node.peerUrl}`}>{node.nodeId}</h3>
         {here && !small && <small class="here">you are here</small>}
@@ -202,7 +205,13 @@ function NodeState({ node }: { node: Node }) {
       </Badge>
     )
   }
-  return node.draining ? <Badge tone="warn">draining</Badge> : <Badge tone="good">active</Badge>
+  const state = node.drain?.state ?? (node.draining ? 'draining' : undefined)
+  if (state === undefined) return <Badge tone="good">active</Badge>
+  return (
+    <span title={node.drain?.reasons.join('; ')}>
+      <Badge tone="warn">{state}</Badge>
+    </span>
+  )
 }
 
 /** An instance as a piece of the node's memory. */

@@ -84,8 +84,11 @@ fn node_table(nodes: &[NodeStatus], wide: bool) -> Table {
 fn state(node: &NodeStatus) -> Cell {
     match node.unreachable_since {
         Some(since) => Cell::new(Tint::Bad, format!("unreachable {}", age(since))),
-        None if node.draining == Some(true) => Cell::new(Tint::Doubtful, "draining"),
-        None => Cell::new(Tint::Good, "active"),
+        None => match (&node.drain, node.draining) {
+            (Some(drain), _) => Cell::new(Tint::Doubtful, drain.state.as_str()),
+            (None, Some(true)) => Cell::new(Tint::Doubtful, "draining"),
+            (None, _) => Cell::new(Tint::Good, "active"),
+        },
     }
 }
 
@@ -282,15 +285,18 @@ n1    demo_b           2  standby          -    0.0         0.00         never  
     #[test]
     fn nodes_show_memory_and_load() {
         let expected = "\
-NODE  ADDRESS        STATE     ROLES               STARTED  VERSION  INSTANCES      FREE     TOTAL  CPUS  LOAD 1M
-n1    10.0.0.1:8374  active    cron/3 placement/1    never        7          1  3968 MiB  4096 MiB     2     0.50
-n2    10.0.0.1:8374  draining  -                     never        7          0  3968 MiB  4096 MiB     2     0.50
+NODE  ADDRESS        STATE    ROLES               STARTED  VERSION  INSTANCES      FREE     TOTAL  CPUS  LOAD 1M
+n1    10.0.0.1:8374  active   cron/3 placement/1    never        7          1  3968 MiB  4096 MiB     2     0.50
+n2    10.0.0.1:8374  drained  -                     never        7          0  3968 MiB  4096 MiB     2     0.50
+n3    10.0.0.1:8374  leaving  -                     never        7          0  3968 MiB  4096 MiB     2     0.50
 ";
+        let drain = |state: &str| Some(wire::DrainInfo { state: state.into(), ..Default::default() });
         let role = |role: &str, term| wire::RoleInfo { role: role.into(), term };
         let roles = vec![role("cron", 3), role("placement", 1)];
         let nodes = [
             NodeStatus { roles, ..node("n1", vec![info("a")]) },
-            NodeStatus { draining: Some(true), ..node("n2", Vec::new()) },
+            NodeStatus { draining: Some(true), drain: drain("drained"), ..node("n2", Vec::new()) },
+            NodeStatus { draining: Some(true), drain: drain("leaving"), ..node("n3", Vec::new()) },
         ];
         assert_eq!(node_table(&nodes, false).render(true, Paint(false)), expected);
         let lost = NodeStatus { unreachable_since: Some(1), draining: Some(true), ..node("n3", Vec::new()) };

@@ -42,7 +42,7 @@ impl NodeService {
     /// Adds the service's methods to `registry`.
     pub fn register(self: &Arc<Self>, registry: Registry) -> Registry {
         let (all, one, told, place) = (self.clone(), self.clone(), self.clone(), self.clone());
-        let (targets, demand, end) = (self.clone(), self.clone(), self.clone());
+        let (targets, demand) = (self.clone(), self.clone());
         registry
             .on(wire::ListNodeStatus, move |input| {
                 let this = all.clone();
@@ -64,14 +64,6 @@ impl NodeService {
             .on(wire::StartStopComponents, move |input| {
                 let this = targets.clone();
                 async move { this.start_stop(input).await }
-            })
-            .on(wire::TerminateNode, move |_| {
-                // Only a cloud's lifecycle hook for this very machine ends it, and there is none here.
-                std::future::ready(Ok(wire::TerminateNodeOutput {
-                    accepted_message: false,
-                    node_id: Some(end.id.to_string()),
-                    instance_id: None,
-                }))
             })
     }
 

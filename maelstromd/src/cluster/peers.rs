@@ -159,6 +159,12 @@ impl Peers {
         self.inner.lock().membership.view()
     }
 
+    /// Some can be reached and stay: they can take what runs here.
+    pub fn others_stay(&self) -> bool {
+        let stays = |peer: &PeerView| peer.silent_since.is_none() && peer.status.draining != Some(true);
+        self.view().iter().any(stays)
+    }
+
     /// The statuses of all peers; of those that can't be reached with since when.
     pub fn statuses(&self) -> Vec<NodeStatus> {
         let (now, wall) = (self.clock.now(), self.clock.wall());

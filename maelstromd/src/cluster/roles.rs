@@ -71,6 +71,8 @@ pub struct Roles {
     heartbeats_due: Mutex<Moment>,
     /// Set once: roles are given back and not taken any more.
     leaving: AtomicBool,
+    /// Roles are left to others for the time being.
+    abstains: AtomicBool,
     reading: watch::Sender<Arc<Reading>>,
     /// What was told last: role and term of each owned one.
     told: watch::Sender<BTreeMap<Role, Term>>,
@@ -139,6 +141,7 @@ impl Roles {
             bidding: tokio::sync::Mutex::default(),
             heartbeats_due: Mutex::default(),
             leaving: AtomicBool::new(false),
+            abstains: AtomicBool::new(false),
             reading: watch::Sender::default(),
             told: watch::Sender::new(BTreeMap::new()),
         })
@@ -291,8 +294,7 @@ impl Roles {
     async fn look(&self) -> StoreResult<()> {
         let _one_at_a_time = self.bidding.lock().await;
         self.write_returned().await?;
-        let leaving = self.leaving.load(Ordering::Acquire);
-        let wanted = if leaving { Vec::new() } else { self.wanted.lock().all() };
+        let wanted = if self.takes_none() { Vec::new() } else { self.wanted.lock().all() };
         let (reading, who_lives) = self.read(&wanted).await?;
         self.reading.send_replace(reading.clone());
         let Reading { heartbeats, roles, asked } = &*reading;
@@ -339,7 +341,7 @@ impl Roles {
         let wanted = self.wanted.lock();
         let mut lease = self.lease.lock();
         lease.won(bid);
-        if !wanted.contains(&bid.record.role) {
+        if !wanted.contains(&bid.record.role) || self.takes_none() {
             self.returned.lock().extend(lease.give_back_one(&bid.record.role));
             self.wake.notify_one();
         }
@@ -377,6 +379,25 @@ impl Roles {
             return Err(StoreError::Broken { reason });
         }
         Ok(())
+    }
+
+    fn takes_none(&self) -> bool {
+        self.leaving.load(Ordering::Acquire) || self.abstains.load(Ordering::Acquire)
+    }
+
+    /// While true, no role is taken, and those that it has are given back at once: the next owner has them
+    /// within a second. Once false again, it bids like any other.
+    pub fn abstain(&self, abstains: bool) {
+        if self.abstains.swap(abstains, Ordering::AcqRel) == abstains {
+            return;
+        }
+        if abstains {
+            // A bid under way ends in `win`, which looks at the flag under the same lock.
+            let back = self.lease.lock().give_back();
+            self.returned.lock().extend(back);
+            self.tell("given back");
+        }
+        self.wake.notify_one();
     }
 
     /// Stops acting in all roles and takes none any more, then tells the others so that they need not wait

@@ -48,6 +48,23 @@ pub struct Settings {
     pub docker_prune_unreg_images: bool,
     #[serde(default, deserialize_with = "comma_list")]
     pub docker_prune_unreg_keep: Vec<String>,
+    #[serde(default, deserialize_with = "unless_empty")]
+    pub instance_id: Option<String>,
+    #[serde(default, deserialize_with = "unless_empty")]
+    pub terminate_command: Option<String>,
+    #[serde(default, deserialize_with = "unless_empty")]
+    pub aws_terminate_queue_url: Option<String>,
+    #[serde(rename = "aws_terminate_max_age_seconds", deserialize_with = "seconds")]
+    pub aws_terminate_max_age: Duration,
+    /// `None`: the instance metadata are not looked at.
+    #[serde(rename = "aws_spot_terminate_poll_seconds", deserialize_with = "seconds_or_never")]
+    pub aws_metadata_poll: Option<Duration>,
+    pub aws_rebalance_drain: bool,
+    pub aws_launch_images: bool,
+    pub aws_capacity: bool,
+    /// MiB.
+    pub aws_capacity_headroom: u64,
+    pub aws_capacity_removals: usize,
     pub log_level: String,
     pub log_format: LogFormat,
 }
@@ -87,6 +104,11 @@ impl<'de> Deserialize<'de> for StoreSetting {
 
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     u64::deserialize(deserializer).map(Duration::from_secs)
+}
+
+fn seconds_or_never<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let seconds = u64::deserialize(deserializer)?;
+    Ok((seconds > 0).then(|| Duration::from_secs(seconds)))
 }
 
 fn minutes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {

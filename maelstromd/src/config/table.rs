@@ -73,7 +73,6 @@ const SECONDS: Kind = Kind::Number { least: 0, most: 86_400 };
 const TIMEOUT: Kind = Kind::Number { least: 1, most: 86_400 };
 /// A petabyte in MiB.
 const MEBIBYTES: Kind = Kind::Number { least: 0, most: 1 << 30 };
-const AWS: &str = "AWS integration";
 const TLS: &str = "TLS";
 
 #[rustfmt::skip]
@@ -131,15 +130,25 @@ pub const SETTINGS: &[Setting] = &[
     setting("MAEL_NODE_LIVENESS_SECONDS", "node_liveness_seconds", Kind::Number { least: 3, most: 86_400 }, Some("300"),
         "seconds after which a node that gives no sign of life leaves the cluster"),
     setting("MAEL_INSTANCE_ID", "instance_id", Kind::Text, None,
-        "the machine's id in the cloud; unset: from the instance metadata on EC2").of(AWS),
+        "the machine's id in the cloud; unset: from the instance metadata on EC2"),
     setting("MAEL_TERMINATE_COMMAND", "terminate_command", Kind::Text, None,
-        "command run after a termination by the cloud, not after SIGTERM").of(AWS).secret(),
+        "command run after a termination by the cloud, not after SIGTERM").secret(),
     setting("MAEL_AWS_TERMINATE_QUEUE_URL", "aws_terminate_queue_url", Kind::Text, None,
-        "SQS queue of the autoscaling group's termination hook").of(AWS),
+        "URL of the SQS queue that the autoscaling group's termination hook writes into"),
     setting("MAEL_AWS_TERMINATE_MAX_AGE_SECONDS", "aws_terminate_max_age_seconds", TIMEOUT, Some("600"),
-        "seconds after which messages of the termination hook are deleted").of(AWS),
+        "seconds after which messages of the termination hook are deleted"),
     setting("MAEL_AWS_SPOT_TERMINATE_POLL_SECONDS", "aws_spot_terminate_poll_seconds", SECONDS, Some("0"),
-        "seconds between looks for a spot interruption; 0: never").of(AWS),
+        "seconds between looks at the instance metadata for a spot interruption or the end of the machine, 5 at most; 0: never"),
+    setting("MAEL_AWS_REBALANCE_DRAIN", "aws_rebalance_drain", Kind::Switch, Some("false"),
+        "true: a rebalance recommendation empties the node, as maelctl node drain does"),
+    setting("MAEL_AWS_LAUNCH_IMAGES", "aws_launch_images", Kind::Switch, Some("false"),
+        "true: a launch hook is completed only when the images of components with mininstances are on the node"),
+    setting("MAEL_AWS_CAPACITY", "aws_capacity", Kind::Switch, Some("false"),
+        "true: the size of the autoscaling group follows what has to run; no scaling policy should do so, too"),
+    setting("MAEL_AWS_CAPACITY_HEADROOM", "aws_capacity_headroom", MEBIBYTES, Some("0"),
+        "MiB that the group's size keeps free on some node for what comes next"),
+    setting("MAEL_AWS_CAPACITY_REMOVALS", "aws_capacity_removals", Kind::Number { least: 0, most: 1_000 }, Some("6"),
+        "machines at most that the group is made to do without in an hour"),
     setting("LETSENCRYPT_EMAIL", "letsencrypt_email", Kind::Text, None,
         "turns on automatic certificates for the hostnames of http event sources").of(TLS),
 ];

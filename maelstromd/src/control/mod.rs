@@ -33,7 +33,11 @@ mod tests;
 use std::sync::{Arc, Weak};
 
 use maelstrom_core::{
-    decide::{Decided, placement::Unplaceable, scheduler::Scheduler},
+    decide::{
+        Decided,
+        placement::{Unplaceable, Wanted},
+        scheduler::Scheduler,
+    },
     names::{ComponentName, NodeId, Role},
 };
 use parking_lot::Mutex;
@@ -132,6 +136,14 @@ impl Control {
     /// Why instances of the component have no place, while they have none. Known where it is decided.
     pub fn obstacle(&self, component: &ComponentName) -> Option<Unplaceable> {
         self.memory.lock().scheduler.obstacle(component)
+    }
+
+    /// Everything that should run, whether it has a place or not. `None`: another node decides.
+    pub fn wanted(&self) -> Option<Vec<Wanted>> {
+        let now = clock::now();
+        let mut memory = self.memory.lock();
+        let world = self.world(&mut memory, now)?;
+        Some(memory.scheduler.wanted(&world))
     }
 
     /// How many instances the component should have now, and why. `None`: there is no such component, or

@@ -1,17 +1,14 @@
 //! What everything else stands on: the store with this node's name beside it, the configuration read from
 //! it, the journal, the clock. Without these there is nothing to serve.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use maelstrom_core::{
     names::NodeId,
     ports::{clock::Clock, store::Store},
 };
 
-use super::{
-    StartError,
-    identity::{self, IdentityError},
-};
+use super::{StartError, identity};
 use crate::{
     clock::SystemClock,
     cluster::ConfigurationCache,
@@ -20,12 +17,14 @@ use crate::{
     store,
 };
 
-/// What a node's name is kept under, in the folder for that, when its store is elsewhere.
+/// What a node's own is kept under, in the folder for that, when its store is elsewhere.
 const NAME_FILE: &str = "maelstrom";
 
 /// See the module.
 pub(super) struct Ground {
     pub(super) id: NodeId,
+    /// What this node keeps of its own lies beside this path.
+    pub(super) beside: PathBuf,
     /// Which store it is, for people.
     pub(super) place: String,
     pub(super) store: Arc<dyn Store>,
@@ -41,17 +40,20 @@ impl Ground {
     pub(super) async fn open(settings: &Settings) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = store::open(&settings.store, &clock).await?;
-        let id = node_id(settings)?;
+        let beside = beside(settings);
+        let id = match &settings.node_id {
+            Some(name) => NodeId::new(name.as_str()),
+            None => identity::node_id(&beside)?,
+        };
         let journal = Arc::new(Journal::new(id.clone()));
         let configuration = ConfigurationCache::load(store.clone(), journal.clone()).await?;
-        Ok(Self { id, place: settings.store.to_string(), store, journal, configuration, clock })
+        Ok(Self { id, beside, place: settings.store.to_string(), store, journal, configuration, clock })
     }
 }
 
-fn node_id(settings: &Settings) -> Result<NodeId, IdentityError> {
-    match (&settings.node_id, &settings.store) {
-        (Some(name), _) => Ok(NodeId::new(name.as_str())),
-        (None, StoreSetting::Sqlite(path)) => identity::node_id(path),
-        (None, StoreSetting::DynamoDb(_)) => identity::node_id(&settings.state_dir.join(NAME_FILE)),
+fn beside(settings: &Settings) -> PathBuf {
+    match &settings.store {
+        StoreSetting::Sqlite(path) => path.clone(),
+        StoreSetting::DynamoDb(_) => settings.state_dir.join(NAME_FILE),
     }
 }

@@ -29,6 +29,18 @@ pub(super) fn reloading(limit: Duration) {
     ));
 }
 
+/// Tells again and again that this process does its work, where the unit asks for that (`WatchdogSec`): one that
+/// hangs is killed and started anew. Ends at once where nobody asks.
+pub(super) async fn keep_watch() {
+    let limit = std::env::var("WATCHDOG_USEC").ok().and_then(|micros| micros.parse().ok());
+    let Some(limit) = limit.filter(|micros| *micros > 0).map(Duration::from_micros) else { return };
+    loop {
+        send("WATCHDOG=1");
+        // As sd_watchdog_enabled(3) wants it: within half of the limit; a busy machine may be late.
+        tokio::time::sleep(limit / 3).await;
+    }
+}
+
 /// A failure is worth a line, not more: the service runs on.
 fn send(text: &str) {
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };

@@ -6,8 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use maelstrom_aws::{FoundAccount, SqsQueues, StepFunctions};
+use maelstrom_aws::{AutoScalingGroups, FoundAccount, InstanceMetadata, SqsQueues, StepFunctions};
 use maelstrom_core::{
+    decide::{capacity::Settings as CapacitySettings, drain::Limits},
     names::Role,
     ports::{engine::ContainerEngine, queue::Queues},
     rpc::Registry,
@@ -16,11 +17,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::{engine, ground::Ground, machine, routing::Routing};
 use crate::{
-    api::{self, EventSourceService, History, Insight, Live, MaelstromService, NodeService, Observer},
+    api::{
+        self, DrainService, EventSourceService, History, Insight, Live, MaelstromService, NodeService, Observer,
+    },
+    cloud::{Cloud, CloudParts, CloudSettings},
     cluster::{LeasedPermits, Peers, PeersParts, PeersSettings, Roles, RolesSettings},
     config::Settings,
     control::{AUTOSCALE_ROLE, Cluster, Control, PeerFleet, ROLE, Targets as _},
     docker::DockerEngine,
+    drain::{Drainer, Followed, Mark},
     events::{
         self, Dispatch, LaterGateway, NodeAndPeers, Pollers, PollersParts, Trials,
         cron::{self, Cron, CronCounts},
@@ -53,6 +58,8 @@ pub(super) struct Parts {
     pub(super) live: Arc<Live>,
     pub(super) pollers: Arc<Pollers>,
     pub(super) gateway: Arc<Gateway>,
+    pub(super) drainer: Arc<Drainer>,
+    pub(super) cloud: Arc<Cloud>,
     pub(super) private_url: String,
     pub(super) total_memory_mib: u64,
 }
@@ -116,8 +123,35 @@ impl Parts {
             history: history.clone(),
         });
         let live = Live::new(id.clone(), observer.clone(), clock.clone());
+        let drainer = drainer(settings, ground);
+        let account = FoundAccount::default();
+        let cloud = Cloud::new(
+            cloud_settings(settings),
+            CloudParts {
+                node_id: id.clone(),
+                metadata: Arc::new(InstanceMetadata::new()),
+                scaling: Arc::new(AutoScalingGroups::new(account.clone())),
+                queues: Arc::new(SqsQueues::new(account)),
+                images: Arc::new(pulls.clone()),
+                configuration: configuration.clone(),
+                drainer: drainer.clone(),
+                node: node.clone(),
+                control: control.clone(),
+                peers: peers.clone(),
+                roles: roles.clone(),
+                journal: journal.clone(),
+                clock: clock.clone(),
+            },
+        );
+        let drains = Arc::new(DrainService {
+            id: id.clone(),
+            drainer: drainer.clone(),
+            node: node.clone(),
+            peers: peers.clone(),
+            cloud: cloud.clone(),
+        });
         let registry = registry(ground, &router, &routing, &node, &control, &roles, &peers);
-        let registry = observer.register(registry);
+        let registry = drains.register(observer.register(registry));
         let later = LaterGateway::default();
         let (pollers, registry) = pollers(ground, registry, &later, &router, &node, &roles, &peers);
         let (counted, paid) = (router.clone(), ground.store.clone());
@@ -157,10 +191,31 @@ impl Parts {
             live,
             pollers,
             gateway,
+            drainer,
+            cloud,
             private_url,
             total_memory_mib,
         }
     }
+}
+
+impl Parts {
+    /// What follows the drain.
+    pub(super) fn followed(&self) -> Followed {
+        Followed {
+            drainer: self.drainer.clone(),
+            node: self.node.clone(),
+            gateway: self.gateway.clone(),
+            roles: self.roles.clone(),
+            peers: self.peers.clone(),
+        }
+    }
+}
+
+fn drainer(settings: &Settings, ground: &Ground) -> Arc<Drainer> {
+    let limits = Limits { pause: settings.shutdown_pause, requests: settings.drain };
+    let mark = Mark::beside(&ground.beside);
+    Drainer::new(limits, ground.journal.clone(), ground.clock.clone(), Some(mark))
 }
 
 /// All methods of the management API.
@@ -355,6 +410,22 @@ fn gateway_settings(settings: &Settings) -> GatewaySettings {
         tunnel_drain: settings.drain_streams,
         max_connections: machine::max_connections(defaults.max_connections),
         ..defaults
+    }
+}
+
+fn cloud_settings(settings: &Settings) -> CloudSettings {
+    CloudSettings {
+        instance: settings.instance_id.clone(),
+        queue: settings.aws_terminate_queue_url.clone(),
+        max_age: settings.aws_terminate_max_age,
+        poll: settings.aws_metadata_poll,
+        follow_rebalance: settings.aws_rebalance_drain,
+        launch_images: settings.aws_launch_images,
+        capacity: settings.aws_capacity.then_some(CapacitySettings {
+            headroom_mib: settings.aws_capacity_headroom,
+            removals_per_hour: settings.aws_capacity_removals,
+        }),
+        command: settings.terminate_command.clone(),
     }
 }
 

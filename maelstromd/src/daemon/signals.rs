@@ -1,11 +1,10 @@
-//! What the daemon is told by signals: SIGTERM and SIGINT to stop, SIGHUP to restart in place. Once it is
-//! leaving, further signals are noted and change nothing: a drain never starts over.
+//! What the daemon is told by signals: SIGTERM and SIGINT to stop, SIGHUP to restart in place.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What the daemon should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub(super) enum Order {
     /// Leave.
     Stop,
     /// Become the program that now lies at the daemon's path; containers and sockets stay.
@@ -37,14 +36,6 @@ impl Signals {
             _ = self.terminate.recv() => Order::Stop,
             _ = self.interrupt.recv() => Order::Stop,
             _ = self.hang_up.recv() => Order::Restart,
-        }
-    }
-
-    /// Notes every signal from now on. Never ends.
-    pub(super) async fn ignore(mut self) {
-        loop {
-            let order = self.next().await;
-            tracing::info!(?order, "a signal came while the daemon leaves already; it goes on leaving");
         }
     }
 }

@@ -156,10 +156,10 @@ impl Gateway {
         &self.name
     }
 
-    /// From now on the public health check says 503, so that load balancers stop sending requests here.
+    /// While true the public health check says 503, so that load balancers stop sending requests here.
     /// Those that come are served.
-    pub fn set_draining(&self) {
-        self.draining.store(true, Relaxed);
+    pub fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Relaxed);
     }
 
     /// A request of the node itself (event sources): queue, deadline, header rules and replay are those of

@@ -14,6 +14,7 @@ use maelstrom_core::{
     names::{ComponentName, NodeId, Role},
     ports::{clock::Clock, engine::ContainerEngine},
     time::WallTime,
+    wire::DrainInfo,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -55,6 +56,10 @@ pub(super) struct Context {
     /// Set once: nothing starts any more, everything stops.
     closing: AtomicBool,
     draining: AtomicBool,
+    /// The machine's id in the cloud.
+    machine: Mutex<Option<String>>,
+    /// What is told of a drain.
+    drain: Mutex<Option<DrainInfo>>,
     /// Set once: peers relay nothing to this node any more.
     closed_to_peers: AtomicBool,
     serials: AtomicU64,
@@ -99,6 +104,8 @@ impl Context {
             begun: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            machine: Mutex::default(),
+            drain: Mutex::default(),
             closed_to_peers: AtomicBool::new(false),
             serials: AtomicU64::new(1),
             version: watch::Sender::new(1),
@@ -175,6 +182,31 @@ impl Context {
         if self.draining.swap(draining, Ordering::AcqRel) != draining {
             self.changed();
         }
+    }
+
+    pub(super) fn show_drain(&self, info: Option<DrainInfo>) {
+        let changes = {
+            let mut shown = self.drain.lock();
+            let changes = *shown != info;
+            *shown = info;
+            changes
+        };
+        if changes {
+            self.changed();
+        }
+    }
+
+    pub(super) fn show_machine(&self, instance: &str) {
+        *self.machine.lock() = Some(instance.to_owned());
+        self.changed();
+    }
+
+    pub(super) fn machine(&self) -> Option<String> {
+        self.machine.lock().clone()
+    }
+
+    pub(super) fn drain(&self) -> Option<DrainInfo> {
+        self.drain.lock().clone()
     }
 
     pub(super) fn close_to_peers(&self) {

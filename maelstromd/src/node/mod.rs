@@ -40,7 +40,7 @@ use maelstrom_core::{
     decide::{lease::Term, placement::NodeView, scheduler::NodeState},
     journal::Kind,
     names::{ComponentName, NodeId},
-    wire::NodeStatus,
+    wire::{DrainInfo, NodeStatus},
 };
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -162,6 +162,22 @@ impl Node {
         let has_targets = || self.context.units().iter().any(|unit| unit.target() > 0);
         // The sender lives in the context.
         let _ = self.changes().wait_for(|_| !has_targets()).await;
+    }
+
+    /// Nothing is to run here and nothing does, paused instances aside.
+    pub fn is_empty(&self) -> bool {
+        let runs = |unit: &Arc<Unit>| unit.instances().iter().any(|instance| !instance.is_standby());
+        !self.context.units().iter().any(|unit| unit.target() > 0 || runs(unit))
+    }
+
+    /// Tells peers which machine of the cloud this is.
+    pub fn show_machine(&self, instance: &str) {
+        self.context.show_machine(instance);
+    }
+
+    /// Tells peers and people of a drain.
+    pub fn show_drain(&self, info: Option<DrainInfo>) {
+        self.context.show_drain(info);
     }
 
     /// Tells peers and placement that nothing new should be placed here.

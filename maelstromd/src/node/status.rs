@@ -48,6 +48,8 @@ pub(super) fn status(context: &Context) -> NodeStatus {
         load_avg_15m: fifteen,
         running_components: context.units().iter().flat_map(|unit| infos(context, unit)).collect(),
         draining: context.is_draining().then_some(true),
+        instance_id: context.machine(),
+        drain: context.drain(),
         adopting: (!context.has_begun()).then_some(true),
         closing: context.is_closed_to_peers().then_some(true),
         other_memory_mib: Some(signed(view.other_memory_mib)),

@@ -66,9 +66,11 @@ async fn the_node_answers_its_health_check_and_says_when_it_leaves() {
     let world = World::new().await;
     let check = "GET /_mael_health_check HTTP/1.1\r\nHost: x\r\n\r\n";
     assert!(ask(world.public, check).await.starts_with("HTTP/1.1 200"));
-    world.gateway.set_draining();
+    world.gateway.set_draining(true);
     assert!(ask(world.public, check).await.starts_with("HTTP/1.1 503"));
     assert!(ask(world.private, check).await.starts_with("HTTP/1.1 200"));
+    world.gateway.set_draining(false);
+    assert!(ask(world.public, check).await.starts_with("HTTP/1.1 200"), "it stays after all");
 }
 
 #[tokio::test]

@@ -4,17 +4,22 @@ use std::net::SocketAddr;
 
 use maelstrom_core::{
     component::DockerSpec,
-    decide::health::Probe,
+    decide::{
+        drain::{Limits, Phase},
+        health::Probe,
+    },
     ports::{BoxFuture, clock::Clock, engine::EngineResult},
-    testing::{engine::FakeEngine, store::MemoryStore},
+    testing::{cloud::MemoryCloud, engine::FakeEngine, queue::MemoryQueues, store::MemoryStore},
 };
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    api::{History, Insight, Live, MaelstromService, Observer},
+    api::{DrainService, History, Insight, Live, MaelstromService, Observer},
     clock::SystemClock,
+    cloud::{Cloud, CloudParts, CloudSettings},
     cluster::{PeersParts, PeersSettings, Roles, RolesSettings},
+    drain::Drainer,
     journal::Journal,
     node::{Checker, Images, LocalPermits, NodeParts, NodeSettings, Occasion},
     router::Router,
@@ -45,12 +50,18 @@ pub(in crate::api) struct World {
     router: Arc<Router>,
     configuration: Arc<ConfigurationCache>,
     pub(in crate::api) live: Arc<Live>,
+    drainer: Arc<Drainer>,
     tasks: Tasks,
 }
 
 impl World {
     /// A node that runs; nothing scales it but what a test asks for.
     pub(in crate::api) async fn new() -> Self {
+        Self::on_machine(None).await
+    }
+
+    /// On a machine of a cloud, by its id.
+    async fn on_machine(machine: Option<&str>) -> Self {
         let id = NodeId::new("n1");
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let journal = Arc::new(Journal::new(id.clone()));
@@ -113,6 +124,7 @@ impl World {
             peers: peers.clone(),
         });
         let history = History::new(router.clone(), clock.clone());
+        let (own_journal, live_clock) = (journal.clone(), clock.clone());
         let observer = Arc::new(Observer {
             configuration: configuration.clone(),
             journal,
@@ -121,6 +133,34 @@ impl World {
             history: history.clone(),
         });
         let live = Live::new(id.clone(), observer.clone(), clock);
+        let machines = MemoryCloud::new(live_clock.clone(), "web", 4);
+        let limits = Limits { pause: Duration::ZERO, requests: Duration::from_secs(10) };
+        let drainer = Drainer::new(limits, own_journal.clone(), live_clock.clone(), None);
+        let cloud = Cloud::new(
+            CloudSettings { instance: machine.map(ToOwned::to_owned), ..CloudSettings::default() },
+            CloudParts {
+                node_id: id.clone(),
+                metadata: Arc::new(machines.metadata("i-1")),
+                scaling: Arc::new(machines),
+                queues: Arc::new(MemoryQueues::new(live_clock.clone())),
+                images: Arc::new(Fine),
+                configuration: configuration.clone(),
+                drainer: drainer.clone(),
+                node: node.clone(),
+                control: control.clone(),
+                peers: peers.clone(),
+                roles: insight.roles.clone(),
+                journal: own_journal,
+                clock: live_clock,
+            },
+        );
+        let drains = Arc::new(DrainService {
+            id: id.clone(),
+            drainer: drainer.clone(),
+            node: node.clone(),
+            peers: peers.clone(),
+            cloud: cloud.clone(),
+        });
         let service = Arc::new(NodeService {
             id,
             node: node.clone(),
@@ -129,12 +169,13 @@ impl World {
             peers,
         });
         let registry = insight.register(service.register(maelstrom.register(Registry::new())));
-        let registry = observer.register(registry);
+        let registry = drains.register(observer.register(registry));
         let tasks = Tasks::new();
+        cloud.launch(&tasks, &tasks);
         tasks.spawn_cancellable("history", history.run());
         tasks.spawn("live", live.clone().run(tasks.token().clone()));
         tasks.spawn("node", node.run(configuration.subscribe(), tasks.token().clone()));
-        let world = Self { registry, router, configuration, live, tasks };
+        let world = Self { registry, router, configuration, live, drainer, tasks };
         let web = json!({"component": {"name": "web", "maxConcurrency": 1,
             "docker": {"image": "i:1", "reserveMemoryMiB": 100}}});
         world.result("MaelstromService.PutComponent", web).await;
@@ -151,6 +192,17 @@ impl World {
         let answer = self.call(method, params).await;
         assert!(answer.get("error").is_none(), "{answer}");
         answer["result"].clone()
+    }
+
+    /// When the status has this field.
+    async fn status_with(&self, field: &str) -> Value {
+        loop {
+            let status = self.status().await;
+            if status.get(field).is_some() {
+                return status;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn status(&self) -> Value {
@@ -264,6 +316,40 @@ async fn outside_a_cloud_no_lifecycle_hook_ends_a_node() {
 }
 
 #[tokio::test]
+async fn a_hook_for_this_machine_ends_the_node_and_one_for_another_does_not() {
+    let world = World::on_machine(Some("i-1")).await;
+    world.status_with("instanceId").await;
+    let hook = |instance: &str| {
+        json!({"awsLifecycleHook": {"QueueUrl": "q", "MessageReceiptHandle": "h", "AutoScalingGroupName": "g",
+            "InstanceId": instance, "LifecycleActionToken": "t", "LifecycleHookName": "n"}})
+    };
+    let other = world.result("NodeService.TerminateNode", hook("i-2")).await;
+    assert_eq!(other, json!({"acceptedMessage": false, "nodeId": "n1", "instanceId": "i-1"}));
+    assert_eq!(world.drainer.phase(), Phase::Serving);
+    for _ in 0..2 {
+        let own = world.result("NodeService.TerminateNode", hook("i-1")).await;
+        assert_eq!(own, json!({"acceptedMessage": true, "nodeId": "n1", "instanceId": "i-1"}));
+        assert_eq!(world.drainer.phase(), Phase::Leaving);
+    }
+    let (action, letter) = world.drainer.actions().remove(0);
+    assert_eq!((action.hook.as_str(), letter.map(|letter| letter.receipt)), ("n", Some("h".to_owned())));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_alone_is_not_drained_and_one_that_serves_is_taken_back_without_a_word() {
+    let world = World::new().await;
+    let refused = world.call("NodeService.DrainNode", json!({"nodeId": "n1"})).await;
+    assert!(refused["error"]["message"].as_str().unwrap().contains("no other node could take"), "{refused}");
+    let unknown = world.call("NodeService.DrainNode", json!({"nodeId": "n2"})).await;
+    assert_eq!(unknown["error"]["code"], 1003);
+    assert!(unknown["error"]["message"].as_str().unwrap().contains("did you mean 'n1'?"), "{unknown}");
+    let serves = world.result("NodeService.UndrainNode", json!({"nodeId": "n1"})).await;
+    assert_eq!(serves["changed"], false);
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_component_is_explained_with_its_events() {
     let world = World::new().await;
     let why = world.result("MaelstromService.ExplainComponent", json!({"name": "Web"})).await;
@@ -331,6 +417,7 @@ async fn every_method_of_the_contract_is_there() {
     let own: Vec<&str> =
         world.registry.methods().into_iter().filter(|name| name.starts_with("NodeService.")).collect();
     let names = [
+        "DrainNode",
         "GetStatus",
         "ListNodeStatus",
         "Observe",
@@ -340,6 +427,7 @@ async fn every_method_of_the_contract_is_there() {
         "StartStopComponents",
         "StatusChanged",
         "TerminateNode",
+        "UndrainNode",
     ];
     assert_eq!(own, names.map(|name| format!("NodeService.{name}")));
     world.stop().await;

@@ -82,6 +82,7 @@ fn add_node(view: &mut View, before: Option<&View>, status: &NodeStatus, recall:
         num_cpus: status.num_cpus,
         load: [status.load_avg_1m, status.load_avg_5m, status.load_avg_15m].map(hundredths),
         draining: status.draining,
+        drain: status.drain.clone(),
         unreachable_since: status.unreachable_since,
         roles: roles.collect(),
         targets: status.targets.clone(),
