@@ -1,6 +1,7 @@
 """What both faces have in common: an HTTP server in a thread of its own."""
 
 import socket
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -35,6 +36,11 @@ class Server(ThreadingHTTPServer):
                     connection.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     pass  # The client was faster.
+
+    def handle_error(self, request, client):
+        """A client that is gone is nobody's trouble."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client)
 
     def process_request(self, connection, client):
         with self._lock:

@@ -1,6 +1,7 @@
 //! Several nodes on one store: real daemons, engines and networks, broken on purpose.
 //!
 //! Where a new test belongs:
+//! * `terminations` – nodes whose machines an autoscaling group takes away
 //! * `traffic` – requests that arrive at one node and are served on another
 //! * `limits` – limits that hold over all nodes
 //! * `deploys` – versions and start orders over all nodes
@@ -18,4 +19,5 @@ mod members;
 mod partitions;
 mod store;
 mod support;
+mod terminations;
 mod traffic;

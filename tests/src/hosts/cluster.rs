@@ -13,6 +13,7 @@ use futures_util::future::try_join_all;
 use maelstrom_core::wire;
 
 use super::{
+    cloud::Cloud,
     host::{Host, PRIVATE_PORT, Part},
     machine::Clocks,
     network::{Cut, Network},
@@ -45,6 +46,8 @@ pub struct Plan {
     clocks: BTreeMap<usize, Clocks>,
     /// AWS, all but the store.
     aws: Option<SocketAddr>,
+    /// Machines at most, and for how long the group's hook waits without a sign of life.
+    group: Option<(usize, Duration)>,
 }
 
 /// See the module. Dropping it removes everything.
@@ -58,6 +61,7 @@ pub struct Cluster {
     network: Network,
     /// `None`: each node has a store of its own.
     store: Option<Store>,
+    cloud: Option<Cloud>,
     claim: Claim,
     plan: Plan,
     /// The hosts' cuts that are in force.
@@ -105,6 +109,12 @@ impl Plan {
         self
     }
 
+    /// The hosts are machines of an autoscaling group of at most `most`, whose hook holds those that go.
+    pub fn in_group(mut self, most: usize, hold: Duration) -> Self {
+        self.group = Some((most, hold));
+        self
+    }
+
     /// Nodes that have nothing to do with each other: each has a store of its own.
     pub fn apart(self) -> Self {
         self.set(STORE, "sqlite:store.db")
@@ -114,6 +124,10 @@ impl Plan {
     pub async fn start(self) -> Result<Cluster> {
         let mut cluster = Cluster::prepare(self)?;
         let count = cluster.plan.hosts;
+        if let Some((most, hold)) = cluster.plan.group {
+            let (name, address) = (cluster.claim.name().to_owned(), cluster.network.address());
+            cluster.cloud = Some(Cloud::create(&name, address, count, most, hold).await?);
+        }
         for _ in 0..count {
             cluster.prepare_host().await?;
         }
@@ -151,6 +165,7 @@ impl Cluster {
             peer_relays: BTreeMap::new(),
             network,
             store,
+            cloud: None,
             claim,
             plan,
             cuts: BTreeMap::new(),
@@ -178,6 +193,11 @@ impl Cluster {
             }
             self.aws_relays.push(relay);
         }
+        if let Some(cloud) = &self.cloud {
+            for (name, value) in cloud.environment(index) {
+                host.set(name, &value);
+            }
+        }
         let variables = self.plan.of_host.get(&index).into_iter().flatten();
         for (name, value) in self.plan.environment.iter().chain(variables) {
             host.set(name, value);
@@ -190,6 +210,9 @@ impl Cluster {
 
     /// One more host; returns its index when its daemon answers.
     pub async fn join(&mut self) -> Result<usize> {
+        if let Some(cloud) = &mut self.cloud {
+            cloud.launch(self.network.address())?;
+        }
         self.prepare_host().await?;
         let index = self.hosts.len() - 1;
         self.hosts[index].start_engine().await?;
@@ -200,6 +223,11 @@ impl Cluster {
     /// Its name, which is the bridge's.
     pub fn name(&self) -> &str {
         self.claim.name()
+    }
+
+    /// The group that its machines are of.
+    pub fn cloud(&self) -> Result<&Cloud> {
+        self.cloud.as_ref().context("the hosts are in no group")
     }
 
     pub fn hosts(&self) -> &[Host] {

@@ -11,6 +11,7 @@
 //! the kernel (the relays do it for the store and for connections between peers), clocks that run at
 //! other speeds, and a machine whose kernel is frozen, too ([`Cluster::freeze`] pulls its cable instead).
 
+mod cloud;
 mod cluster;
 mod host;
 mod machine;
@@ -21,6 +22,7 @@ mod sweep;
 pub mod witness;
 
 pub use self::{
+    cloud::Cloud,
     cluster::{Cluster, Plan, Severed},
     host::{Host, Part},
     machine::{Clocks, Machine},
