@@ -33,6 +33,7 @@ locals {
       MAEL_AWS_TERMINATE_QUEUE_URL         = aws_sqs_queue.hook.url
       MAEL_AWS_SPOT_TERMINATE_POLL_SECONDS = "5"
     },
+    var.demand_scaling ? { MAEL_AWS_CAPACITY = "true" } : {},
     var.settings,
   )
 

@@ -405,7 +405,7 @@ variable "terminate_hook_timeout_seconds" {
 }
 
 variable "launch_hook" {
-  description = "true: a new node counts as in service when maelstromd says that it has joined, and one that never does is replaced. This version of maelstromd never says so: leave it off."
+  description = "true: a new node counts as in service when maelstromd says that it has joined, and one that never does is replaced."
   type        = bool
   default     = false
 }
@@ -486,7 +486,7 @@ variable "ecr_repository_arns" {
 }
 
 variable "demand_scaling" {
-  description = "true: the cluster may raise the group's desired capacity and terminate drained nodes, so that its size follows demand. Use no scaling policies on the group then."
+  description = "true: the cluster may raise the group's desired capacity and terminate drained nodes, so that its size follows demand (`MAEL_AWS_CAPACITY`). Use no scaling policies on the group then."
   type        = bool
   default     = false
 }
