@@ -174,6 +174,8 @@ impl Daemon {
         let (told, proofs) = (peers.clone(), peers.changes());
         let statuses = move || told.view().into_iter().map(|peer| peer.status).collect();
         work.spawn_cancellable("proofs", node.clone().follow_proofs(statuses, proofs));
+        let (told, standby) = (peers.clone(), peers.changes());
+        work.spawn_cancellable("standby", node.clone().follow_peers(move || told.view(), standby));
         base.spawn("peers", peers.run(signals, base.token().clone()));
         base.spawn("roles", roles.run(base.token().clone()));
         base.spawn_cancellable("history of requests", history.run());

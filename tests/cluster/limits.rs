@@ -153,3 +153,60 @@ async fn four_instances_serve_soon_after_a_load_that_needs_them() -> Result<()> 
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_standby_is_one_on_all_nodes_together_and_is_resumed_for_any_of_them() -> Result<()> {
+    on_three(async |cluster| {
+        let api = cluster[0].api();
+        let fields = json!({ "standby": 1, "maxInstances": 3, "maxConcurrency": 10 });
+        api.put_component("ready", fields, json!({})).await?;
+        api.put_route("ready-all", "ready", json!({ "pathPrefix": "/" })).await?;
+        let (holder, first) = standing_by(cluster).await?;
+        // No other one comes.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        ensure!(standing_by(cluster).await? == (holder, first.clone()), "it has moved");
+
+        let begun = std::time::Instant::now();
+        let asked = (holder + 1) % 3;
+        wait::until("the route", LONG, || async {
+            Ok((cluster[asked].public().get("/counter").await?.status == 200).then_some(()))
+        })
+        .await?;
+        let resumed = begun.elapsed();
+        let serving = cluster[holder].api().instances("ready").await?;
+        let serves = |i: &serde_json::Value| i["instanceId"] == first.as_str() && i["standby"] != true;
+        ensure!(serving.iter().any(serves), "not resumed: {serving:?}");
+
+        // Its place was taken, maybe elsewhere.
+        let (holder, second) = standing_by(cluster).await?;
+        ensure!(second != first);
+        let died = std::time::Instant::now();
+        cluster.power_off(holder)?;
+        let (heir, third) = standing_by(cluster).await?;
+        crate::support::tell(&format!(
+            "a request to another node was served in {resumed:?}; {:?} after its host died another one stood by",
+            died.elapsed()
+        ));
+        ensure!(heir != holder && third != second);
+        // What comes back has none, or takes it over.
+        cluster.power_on(holder).await?;
+        cluster.settle().await?;
+        standing_by(cluster).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// Waits until exactly one container of all hosts is paused; tells its host and its id.
+async fn standing_by(cluster: &Cluster) -> Result<(usize, String)> {
+    wait::until("one paused container on all hosts together", LONG, || async {
+        let mut paused = Vec::new();
+        for (index, host) in cluster.hosts().iter().enumerate().filter(|(_, host)| host.has_power()) {
+            let found = host.containers("ready").await?.into_iter();
+            paused.extend(found.filter(|(_, state)| state == "paused").map(|(id, _)| (index, id)));
+        }
+        ensure!(paused.len() == 1, "paused are {paused:?}");
+        Ok(paused.pop())
+    })
+    .await
+}

@@ -76,6 +76,7 @@ impl Rig {
             total_memory_mib: 4_096,
             private_url: "http://172.17.0.1:1".into(),
             peer_url: String::new(),
+            listens: Duration::ZERO,
             parallel_starts: 2,
         };
         let node = Node::new(id.clone(), parts, settings);

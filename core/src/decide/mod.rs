@@ -14,8 +14,10 @@ pub mod membership;
 pub mod placement;
 pub mod poller;
 pub mod pool;
+mod rank;
 pub mod route;
 pub mod scheduler;
+pub mod standby;
 pub mod termination;
 pub mod traffic;
 

@@ -92,7 +92,7 @@ pub(super) struct ComponentShape {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 86400))]
     pub(super) idletimeoutseconds: Option<i64>,
-    /// Paused instances kept ready. Default 0.
+    /// Paused instances kept ready, on all nodes together. Default 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub(super) standby: Option<i64>,

@@ -4,6 +4,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use maelstrom_aws::{AutoScalingGroups, FoundAccount, InstanceMetadata, SqsQueues, StepFunctions};
@@ -41,6 +42,9 @@ use crate::{
 
 /// What this node acts in, if nobody else does.
 const ROLES: [&str; 2] = [cron::ROLE, ROLE];
+
+/// Who is there shows in the store at once, and tells what it has within a second.
+const LISTENS: Duration = Duration::from_secs(3);
 
 /// See the module.
 pub(super) struct Parts {
@@ -102,6 +106,7 @@ impl Parts {
             total_memory_mib,
             private_url: private_url.clone(),
             peer_url,
+            listens: if ground.store.exclusive() { Duration::ZERO } else { LISTENS },
             parallel_starts: machine::cpus(),
         };
         let node = Node::new(id.clone(), node_parts, node_settings);

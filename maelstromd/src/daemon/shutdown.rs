@@ -180,8 +180,9 @@ impl Leaving {
                 let containers = self.containers();
                 // They have no clients any more.
                 self.workers.stop(WORKERS).await;
-                node.set_draining(true);
                 node.stop(containers).await;
+                // Not before: what is paused goes when a node drains, and may be kept for the next daemon.
+                node.set_draining(true);
             }
             Step::Goodbye => peers.say_goodbye(PEERS).await,
             Step::Loops => {

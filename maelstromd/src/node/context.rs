@@ -10,10 +10,10 @@ use std::{
 
 use maelstrom_core::{
     component::Component,
-    decide::lease::Term,
+    decide::{lease::Term, standby::Candidate},
     names::{ComponentName, NodeId, Role},
     ports::{clock::Clock, engine::ContainerEngine},
-    time::WallTime,
+    time::{Moment, WallTime},
     wire::DrainInfo,
 };
 use parking_lot::Mutex;
@@ -44,6 +44,8 @@ pub(super) struct Context {
     pub(super) roles: OwnedRoles,
     pub(super) slots: StartSlots,
     pub(super) started_at: WallTime,
+    /// Others may be there that are not known yet.
+    pub(super) listens_until: Moment,
     /// Convergers and instances.
     pub(super) tasks: Tasks,
     /// Containers have to be compared with what the engine has.
@@ -51,6 +53,8 @@ pub(super) struct Context {
     /// An instance was made from another image than its component's name points at.
     pub(super) images_changed: Notify,
     units: Mutex<BTreeMap<ComponentName, Arc<Unit>>>,
+    /// The other nodes of the cluster, as they told.
+    peers: Mutex<Arc<[Candidate]>>,
     /// Set once: containers of an earlier run were looked at, convergers may act.
     begun: AtomicBool,
     /// Set once: nothing starts any more, everything stops.
@@ -93,6 +97,7 @@ impl Context {
             router,
             journal,
             started_at: clock.wall(),
+            listens_until: clock.now() + settings.listens,
             clock,
             slots: StartSlots::new(settings.parallel_starts),
             settings,
@@ -101,6 +106,7 @@ impl Context {
             repair: Notify::new(),
             images_changed: Notify::new(),
             units: Mutex::default(),
+            peers: Mutex::default(),
             begun: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -223,8 +229,11 @@ impl Context {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Memory that instances hold or that their targets ask for, whichever is more, in MiB.
-    pub(super) fn reserved_mib(&self) -> u64 {
-        self.units().iter().map(|unit| unit.reserved_mib()).sum()
+    pub(super) fn peers(&self) -> Arc<[Candidate]> {
+        self.peers.lock().clone()
+    }
+
+    pub(super) fn set_peers(&self, peers: Arc<[Candidate]>) {
+        *self.peers.lock() = peers;
     }
 }

@@ -22,6 +22,7 @@ use super::{
     context::Context,
     instance::Instance,
     life::{Begin, live, millis},
+    standby,
     start::container_name,
     unit::{RolloutNews, Unit},
 };
@@ -60,8 +61,7 @@ fn converge(context: &Arc<Context>, unit: &Arc<Unit>) -> Option<Moment> {
     for _ in 0..STEPS_MAX {
         let now = context.clock.now();
         let observed = observe(context, unit, now);
-        let standby_max = standby_room(context, unit);
-        let desired = unit.desired(standby_max, context.is_closing());
+        let desired = unit.desired(standby::share(context, unit), context.is_closing());
         if let Some(news) = unit.rollout(&observed, now) {
             tell(context, unit, &news);
         }
@@ -92,16 +92,6 @@ fn observe(context: &Context, unit: &Unit, now: Moment) -> Vec<Observed> {
         pool.reading(now).instances.into_iter().map(|i| (i.id, i.in_flight)).collect()
     });
     unit.observed(|id| requests.get(id).copied().unwrap_or(0))
-}
-
-/// Standby instances that memory allows: those that are there, and what fits beside everything else.
-pub(super) fn standby_room(context: &Context, unit: &Unit) -> u32 {
-    let Some(component) = unit.component().filter(|component| component.scaling.standby > 0) else {
-        return 0;
-    };
-    let free = context.settings.total_memory_mib.saturating_sub(context.reserved_mib());
-    let more = free / component.docker.reserve_memory_mib.max(1);
-    unit.standby_count().saturating_add(u32::try_from(more).unwrap_or(u32::MAX))
 }
 
 fn start(context: &Arc<Context>, unit: &Arc<Unit>, purpose: Purpose, now: Moment) {

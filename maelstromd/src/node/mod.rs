@@ -26,6 +26,7 @@ mod life;
 mod permits;
 mod proofs;
 mod repair;
+mod standby;
 mod start;
 mod status;
 mod unit;
@@ -74,6 +75,8 @@ pub struct NodeSettings {
     pub private_url: String,
     /// How other nodes reach it.
     pub peer_url: String,
+    /// A node that just came knows of no others yet: for so long it prepares no paused instances.
+    pub listens: Duration,
     /// Containers created and started at a time: about the number of processors.
     pub parallel_starts: usize,
 }
@@ -149,7 +152,7 @@ impl Node {
     /// Why a component is on this node as it is. `None`: it is not known here.
     pub fn explain(&self, component: &ComponentName) -> Option<NodeExplain> {
         let unit = self.context.unit(component)?;
-        Some(status::explain(&self.context, &unit, converger::standby_room(&self.context, &unit)))
+        Some(status::explain(&self.context, &unit))
     }
 
     /// Tells peers to relay nothing to this node any more: it is about to close its gateways.

@@ -14,7 +14,7 @@ use maelstrom_core::{
     wire::{ComponentInfo, FailureInfo, NodeStatus, RoleInfo, TargetInfo},
 };
 
-use super::{context::Context, host, instance::Instance, unit::Unit};
+use super::{context::Context, host, instance::Instance, standby, unit::Unit};
 use crate::router::{InstanceReading, PoolReading};
 
 /// One component's story on this node.
@@ -143,13 +143,13 @@ fn count<T>(items: impl Iterator<Item = T>) -> u32 {
     u32::try_from(items.count()).unwrap_or(u32::MAX)
 }
 
-pub(super) fn explain(context: &Context, unit: &Unit, standby_max: u32) -> NodeExplain {
+pub(super) fn explain(context: &Context, unit: &Unit) -> NodeExplain {
     let now = context.clock.now();
     unit.settle_backoff(now);
     let failure = unit.failure(now);
     let wall = context.clock.wall();
     let next_try_at = failure.as_ref().and_then(|(_, _, wait)| *wait).map(|wait: Duration| wall + wait);
-    let desired = unit.desired(standby_max, context.is_closing());
+    let desired = unit.desired(standby::share(context, unit), context.is_closing());
     let steps = plan(&desired, &unit.observed(|_| 0), now);
     NodeExplain {
         target: unit.target(),

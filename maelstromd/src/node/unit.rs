@@ -151,7 +151,8 @@ impl Unit {
         inner.component.is_none() && inner.instances.is_empty()
     }
 
-    pub(super) fn desired(&self, standby_max: u32, closing: bool) -> Desired {
+    /// With so many paused instances beside those of the target.
+    pub(super) fn desired(&self, standby: u32, closing: bool) -> Desired {
         let inner = self.inner.lock();
         let Some(component) = inner.component.as_ref().filter(|_| !closing) else {
             return Desired {
@@ -174,7 +175,7 @@ impl Unit {
         let alone = inner.starts_alone(component) || inner.backoff.failures() > 0;
         Desired {
             count: inner.target,
-            standby: scaling.standby.min(standby_max),
+            standby,
             limit: limits.into_iter().flatten().map(u32::from).min(),
             restart_order: order,
             starts: if alone { Starts::OneByOne } else { Starts::Parallel },
@@ -214,14 +215,9 @@ impl Unit {
         self.inner.lock().held_mib()
     }
 
-    /// MiB that the component holds here or is about to.
-    pub(super) fn reserved_mib(&self) -> u64 {
-        let inner = self.inner.lock();
-        let wanted = inner.component.as_ref().map_or(0, |component| {
-            let standby = inner.instances.iter().filter(|i| i.is_standby()).count() as u64;
-            component.docker.reserve_memory_mib * (u64::from(inner.target) + standby)
-        });
-        inner.held_mib().max(wanted)
+    /// Some of it stand by in the cluster.
+    pub(super) fn is_to_stand_by(&self) -> bool {
+        self.inner.lock().component.as_ref().is_some_and(|component| component.scaling.standby > 0)
     }
 
     pub(super) fn standby_count(&self) -> u32 {

@@ -8,7 +8,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use crate::time::Moment;
+use crate::{decide::rank::weight, time::Moment};
 
 /// Between the bids of one rank and the next: a bid takes one look, about a second.
 const RANK_EVERY: Duration = Duration::from_secs(3);
@@ -100,17 +100,6 @@ fn ranked<'a>(role: &str, nodes: &[&'a str]) -> Vec<&'a str> {
     let mut ranked: Vec<(u64, &str)> = nodes.iter().map(|node| (weight(role, node), *node)).collect();
     ranked.sort_unstable_by(|a, b| b.cmp(a));
     ranked.into_iter().map(|(_, node)| node).collect()
-}
-
-/// FNV-1a over both with a final mix: the same in each build and on each machine.
-fn weight(role: &str, node: &str) -> u64 {
-    let bytes = role.bytes().chain([0]).chain(node.bytes());
-    let mut hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    hash ^ (hash >> 33)
 }
 
 #[cfg(test)]

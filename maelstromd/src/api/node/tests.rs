@@ -85,6 +85,7 @@ impl World {
             total_memory_mib: 1_000,
             private_url: "http://10.0.0.1:8374".into(),
             peer_url: "http://10.0.0.1:8374".into(),
+            listens: Duration::ZERO,
             parallel_starts: 2,
         };
         let node = Node::new(id.clone(), parts, settings);

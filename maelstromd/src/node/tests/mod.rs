@@ -6,4 +6,5 @@ mod engine_faults;
 mod failures;
 mod lifecycle;
 mod restarts;
+mod standby;
 mod world;

@@ -116,6 +116,16 @@ impl World {
 
     /// The same beside an engine that is there already.
     pub(super) async fn on(clock: SimulatedClock, engine: FakeEngine, component: Arc<Component>) -> Self {
+        Self::listening(clock, engine, component, Duration::ZERO).await
+    }
+
+    /// One that may have peers and waits so long to hear of them.
+    pub(super) async fn listening(
+        clock: SimulatedClock,
+        engine: FakeEngine,
+        component: Arc<Component>,
+        listens: Duration,
+    ) -> Self {
         let id = NodeId::new("n1");
         let journal = Arc::new(Journal::new(id.clone()));
         let router = Router::new(journal.clone());
@@ -135,6 +145,7 @@ impl World {
             total_memory_mib: 4_096,
             private_url: "http://172.17.0.1:8374".into(),
             peer_url: "http://10.0.0.1:8374".into(),
+            listens,
             parallel_starts: 2,
         };
         let node = Node::new(id, parts, settings);
