@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup dashboard try-dashboard build demo cluster cluster-down test test-cluster test-queues lint bench fmt localstack localstack-down
+.PHONY: help setup dashboard try-dashboard build demo cluster cluster-down test test-cluster test-queues simulate lint bench fmt localstack localstack-down
 
 # A shell that never read rustup's profile still finds it.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -96,6 +96,11 @@ test-cluster: setup try-dashboard ## several hosts under load that are killed, c
 	@eval "$$(localstack/run env | grep AWS_ENDPOINT_URL_DYNAMODB=)"; \
 	  cargo test --locked --package maelstrom-tests --test cluster -- --test-threads=1 $(FILTER)
 	@eval "$$(localstack/run env | grep AWS_ENDPOINT_URL_DYNAMODB=)"; export AWS_ENDPOINT_URL_DYNAMODB; exec dashboard/run cluster
+
+simulate: setup ## the cluster in a simulated world, story by story (SEEDS=1000 NODES=7; PART=traffic: what nodes say)
+	$(call say,Building)
+	@MAEL_SIM_SEEDS='$(SEEDS)' MAEL_SIM_NODES='$(NODES)' cargo test --locked --profile fast --package maelstrom-core \
+	  --test cluster -- --ignored --nocapture $(if $(filter traffic,$(PART)),what_nodes_say,many)
 
 lint: setup ## formatting, clippy, shell scripts and the Terraform module; warnings are errors
 	$(call say,Linting)

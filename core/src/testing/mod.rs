@@ -12,6 +12,7 @@ pub mod activity_conformance;
 pub mod autoscaling_conformance;
 pub mod clock;
 pub mod cloud;
+pub mod cluster;
 pub mod engine;
 pub mod engine_conformance;
 pub mod queue;

@@ -1,0 +1,209 @@
+//! The whole cluster in a simulated world, by the hundred: faults of all kinds, and the promises of the
+//! product as invariants. Each story is a function of its seed.
+//!
+//! ```text
+//!   MAEL_SIM_SEED=17 [MAEL_SIM_NODES=5]   plays one story again and prints its trace if a promise breaks
+//!   make simulate SEEDS=5000 NODES=7           plays many, from MAEL_SIM_FIRST on
+//! ```
+
+use std::{io::Write as _, time::Duration};
+
+use maelstrom_core::testing::cluster::{Broken, Faults, Planted, Report, Story};
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn play(story: &Story) -> Report {
+    match story.run() {
+        Ok(report) => report,
+        Err(broken) => panic!("{broken}\nagain: MAEL_SIM_SEED={} MAEL_SIM_NODES={}", story.seed, story.nodes),
+    }
+}
+
+/// Different in size by seed, between three and seven nodes.
+fn small(seed: u64) -> Story {
+    let nodes = 3 + usize::try_from(seed % 5).expect("a small number");
+    Story::new(seed, nodes)
+}
+
+/// All seeds of a part; tests run beside each other.
+fn play_part(part: u64) {
+    // One story by name takes the place of all others.
+    if number("MAEL_SIM_SEED").is_some() {
+        return;
+    }
+    for seed in (0..SMALL).filter(|seed| seed % PARTS == part) {
+        let report = play(&small(seed));
+        assert!(report.served > 0, "seed {seed} served nothing: {report:?}");
+    }
+}
+
+/// Stories of `make test`: some 20 s on two cores.
+const SMALL: u64 = 240;
+const PARTS: u64 = 4;
+
+#[test]
+fn promises_hold_on_a_few_nodes_part_1() {
+    play_part(0);
+}
+
+#[test]
+fn promises_hold_on_a_few_nodes_part_2() {
+    play_part(1);
+}
+
+#[test]
+fn promises_hold_on_a_few_nodes_part_3() {
+    play_part(2);
+}
+
+#[test]
+fn promises_hold_on_a_few_nodes_part_4() {
+    play_part(3);
+}
+
+#[test]
+fn promises_hold_on_forty_nodes() {
+    for seed in 0..2 {
+        play(&Story { components: 6, ..Story::new(seed, 40) });
+    }
+}
+
+#[test]
+fn one_story_again() {
+    let Some(seed) = number("MAEL_SIM_SEED") else { return };
+    let nodes = number("MAEL_SIM_NODES").and_then(|nodes| usize::try_from(nodes).ok());
+    let story = nodes.map_or_else(|| small(seed), |nodes| Story::new(seed, nodes));
+    play(&story);
+}
+
+#[test]
+fn a_store_that_is_away_for_five_minutes_costs_no_warm_request() {
+    for seed in 0..4 {
+        let story =
+            Story { faults: Faults::StoreAway, trouble: Duration::from_secs(330), ..Story::new(seed, 3) };
+        let report = play(&story);
+        assert_eq!(report.served + report.open, report.requests, "seed {seed}: {report:?}");
+    }
+}
+
+#[test]
+fn nodes_that_drain_lose_no_request() {
+    for seed in 0..12 {
+        let story = Story { faults: Faults::Drains, ..Story::new(seed, 4) };
+        let report = play(&story);
+        assert_eq!(report.excused, 0, "seed {seed}: {report:?}");
+    }
+}
+
+/// Plays stories with a fault on purpose until a promise breaks: by this one sign of it.
+fn is_noticed(planted: Planted, faults: Faults, sign: &str) {
+    let broken = (0..200).find_map(|seed| {
+        let story = Story { planted: Some(planted), faults, ..small(seed) };
+        story.run().err().map(|broken: Box<Broken>| broken.promise)
+    });
+    let promise = broken.unwrap_or_else(|| panic!("nobody notices {planted:?}"));
+    assert!(promise.contains(sign), "{planted:?} was noticed by something else: {promise}");
+}
+
+#[test]
+fn an_order_of_an_earlier_owner_that_is_carried_out_is_noticed() {
+    is_noticed(Planted::NoFencing, Faults::Handovers, "takes an order of term");
+}
+
+#[test]
+fn two_owners_that_act_at_a_time_are_noticed() {
+    is_noticed(Planted::NoMargin, Faults::All, "act in role");
+}
+
+#[test]
+fn old_news_that_is_believed_is_noticed() {
+    is_noticed(Planted::NoVersions, Faults::All, "believes");
+}
+
+#[test]
+fn an_instance_that_ends_with_requests_on_it_is_noticed() {
+    is_noticed(Planted::StopsAtOnce, Faults::All, "ended: Failed");
+}
+
+#[test]
+fn an_instance_that_works_on_too_much_at_a_time_is_noticed() {
+    is_noticed(Planted::Crowds, Faults::All, "requests at a time");
+}
+
+#[test]
+fn a_rule_that_fires_twice_is_noticed() {
+    is_noticed(Planted::NoClaims, Faults::All, "fires rule");
+}
+
+#[test]
+fn more_instances_than_maxinstances_are_noticed() {
+    is_noticed(Planted::ForgetsSilent, Faults::All, "in the cluster");
+}
+
+#[test]
+fn a_component_that_is_torn_down_since_the_store_is_away_is_noticed() {
+    is_noticed(Planted::EmptyWhenAway, Faults::All, "tears");
+}
+
+/// For `make simulate`: any number of seeds, of any size. Goes on after a broken promise, and tells all of them.
+#[test]
+#[ignore = "as long as it is told to"]
+fn many() {
+    let first = number("MAEL_SIM_FIRST").unwrap_or(0);
+    let count = number("MAEL_SIM_SEEDS").unwrap_or(1_000);
+    let nodes = number("MAEL_SIM_NODES").and_then(|nodes| usize::try_from(nodes).ok());
+    let mut out = std::io::stdout().lock();
+    let mut broken = 0;
+    for seed in first..first + count {
+        let story = nodes.map_or_else(|| small(seed), |nodes| Story::new(seed, nodes));
+        let told = match story.run() {
+            Ok(report) if seed % 100 == 0 => writeln!(out, "{report:?}"),
+            Ok(_) => Ok(()),
+            Err(failed) => {
+                broken += 1;
+                let (at, nodes) = (failed.at.as_secs_f64(), story.nodes);
+                writeln!(out, "seed {seed}, {nodes} nodes, at {at:.3} s: {}", failed.promise)
+            }
+        };
+        told.expect("somewhere to write to");
+    }
+    assert_eq!(broken, 0, "{broken} of {count} stories break a promise");
+}
+
+/// For `make simulate PART=traffic`: what nodes say to each other per node and minute, by the cluster's size.
+#[test]
+#[ignore = "two hundred nodes take minutes"]
+fn what_nodes_say_to_each_other() {
+    let most = number("MAEL_SIM_NODES").unwrap_or(200);
+    let mut out = std::io::stdout().lock();
+    for changes in [false, true] {
+        for nodes in [3, 10, 35, 100, 200].into_iter().filter(|nodes| *nodes <= most) {
+            let story = Story {
+                components: 10,
+                trouble: Duration::from_secs(20),
+                rest: Duration::from_secs(60),
+                faults: Faults::None,
+                weigh: true,
+                deploys: changes,
+                ..Story::new(1, usize::try_from(nodes).expect("a small number"))
+            };
+            let report = play(&story);
+            let traffic = &report.traffic;
+            let kinds: Vec<String> =
+                traffic.kinds.iter().map(|(kind, (n, bytes))| format!("{kind} {n:.0}/{bytes:.0}")).collect();
+            let told = writeln!(
+                out,
+                "{nodes:>4} nodes, changes: {changes:<5}  {:>8.0} messages {:>11.0} bytes  {:>5.0} store calls \
+                 per node and minute, {:>5.0} passes a minute  [{}]",
+                traffic.messages,
+                traffic.bytes,
+                traffic.store_calls,
+                traffic.passes,
+                kinds.join(", ")
+            );
+            told.expect("somewhere to write to");
+        }
+    }
+}
