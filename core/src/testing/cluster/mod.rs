@@ -85,7 +85,7 @@ pub enum Faults {
 pub enum Planted {
     /// Nodes take orders of any term.
     NoFencing,
-    /// Owners act until the very end of their lease, by a clock that may be slow.
+    /// Owners act until the very end of their lease, by clocks that are off by up to a tenth.
     NoMargin,
     /// What came last is believed, whatever its run and version.
     NoVersions,

@@ -135,8 +135,9 @@ impl World {
 
     fn as_told(&self, mut status: NodeStatus) -> NodeStatus {
         if self.story.planted == Some(Planted::NoVersions) {
-            status.version = 0;
-            status.observed_at = i64::try_from(self.now).unwrap_or(i64::MAX);
+            // Kept where the promise finds it.
+            status.started_at = status.version;
+            status.version = i64::try_from(self.now).unwrap_or(i64::MAX);
         }
         status
     }

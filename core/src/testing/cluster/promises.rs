@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    Planted,
     leaving::CLOSES,
     messages::Targets,
     node::Node,
@@ -163,7 +164,10 @@ impl World {
         let Some(daemon) = &self.nodes[node].daemon else { return };
         let Some(view) = daemon.membership.get(peer) else { return };
         let Some(run) = view.status.incarnation.clone() else { return };
-        let version = view.status.version;
+        let version = match self.story.planted {
+            Some(Planted::NoVersions) => view.status.started_at,
+            _ => view.status.version,
+        };
         let key = (node, peer.clone());
         if let Some((old_run, old_version)) = self.promises.believed.get(&key) {
             let (earlier, later) = (number_of(&run), number_of(old_run));

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Broken, Story,
+    Broken, Planted, Story,
     agenda::{Agenda, Event, Wake},
     chance::Chance,
     messages::{Answer, Body, Packet},
@@ -123,10 +123,10 @@ impl World {
     pub(super) fn add_node(&mut self) -> usize {
         let index = self.nodes.len();
         let memory = [1_024, 2_048, 4_096][self.chance.index(3)];
-        let drift = self.chance.below(20_000);
+        let off = if self.story.planted == Some(Planted::NoMargin) { 100_000 } else { 10_000 };
         let clock = NodeClock {
             offset: self.chance.below(1 << 44),
-            speed: 990_000 + drift,
+            speed: self.chance.between(1_000_000 - off, 1_000_000 + off),
             wall_offset: i64::try_from(self.chance.below(2_000)).unwrap_or(0) - 1_000,
         };
         self.nodes.push(Node {
