@@ -102,6 +102,7 @@ impl World {
                 total_memory_mib: 1_000,
                 private_url: url.clone(),
                 peer_url: url.clone(),
+                listens: Duration::ZERO,
                 parallel_starts: 2,
             },
         );

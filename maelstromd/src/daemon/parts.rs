@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 use super::{engine, ground::Ground, machine, routing::Routing};
 use crate::{
     api::{
-        self, DrainService, EventSourceService, History, Insight, Live, MaelstromService, NodeService, Observer,
+        self, DrainService, EventSourceService, History, Insight, Live, MaelstromService, NodeService,
+        Observer,
     },
     cloud::{Cloud, CloudParts, CloudSettings},
     cluster::{LeasedPermits, Peers, PeersParts, PeersSettings, Roles, RolesSettings},

@@ -128,7 +128,9 @@ async fn a_peer_that_restarts_has_what_it_had() {
     let (world, peers) = held_elsewhere().await;
     let mut anew = NodeStatus::clone(&peer(0, 0).status);
     (anew.adopting, anew.targets) = (Some(true), Vec::new());
-    peers.are(&world, vec![PeerView { status: Arc::new(anew.clone()), silent_since: None, beats: false }]).await;
+    peers
+        .are(&world, vec![PeerView { status: Arc::new(anew.clone()), silent_since: None, beats: false }])
+        .await;
     world.pass(Duration::from_secs(30), |world| assert!(world.instances().is_empty())).await;
     // It found that all its memory is taken.
     (anew.adopting, anew.other_memory_mib) = (None, Some(4_096));
