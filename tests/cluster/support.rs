@@ -23,7 +23,7 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 pub(crate) async fn on(plan: Plan, test: impl AsyncFnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
     let _turn = hosts::alone().await?;
     let mut cluster = plan.start().await?;
-    let settled = cluster.settle().await.context("the nodes did not find each other");
+    let settled = cluster.settle_placement().await.context("the nodes did not find each other");
     let done = match settled {
         Ok(()) => test(&mut cluster).await,
         error => error,

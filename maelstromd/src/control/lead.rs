@@ -42,7 +42,7 @@ pub(super) struct Lead {
     /// Which run of each node's daemon was fenced.
     fenced: HashMap<NodeId, Arc<str>>,
     /// Nodes that are being fenced, or were a moment ago in vain.
-    fencing: HashMap<NodeId, Moment>,
+    fencing: HashMap<NodeId, Attempt>,
     /// Nodes to be fenced before the first decision.
     first: HashSet<NodeId>,
     since: HashMap<NodeId, (Arc<str>, Moment)>,
@@ -50,6 +50,22 @@ pub(super) struct Lead {
     told: HashMap<NodeId, NodeState>,
     /// Shows to all that this node scales.
     _scales: Wanted,
+}
+
+/// The last time that a node was asked whether it takes orders.
+struct Attempt {
+    again: Moment,
+    /// It said that it still looks for what its last run left: worth asking as soon as that is over.
+    adopting: bool,
+}
+
+// === impl Attempt ===
+
+impl Attempt {
+    /// Whether it is too early for another one.
+    fn holds(&self, adopting: bool, now: Moment) -> bool {
+        now < self.again && (adopting || !self.adopting)
+    }
 }
 
 // === impl Lead ===
@@ -141,9 +157,11 @@ impl Control {
         for peer in peers {
             let node = NodeId::new(peer.status.node_id.as_str());
             let incarnation = Arc::from(peer.status.incarnation.as_deref().unwrap_or_default());
-            let asked = lead.fencing.get(&node).is_some_and(|again| now < *again);
+            let adopting = peer.status.adopting == Some(true);
+            let asked = lead.fencing.get(&node).is_some_and(|last| last.holds(adopting, now));
             if peer.silent_since.is_none() && !asked && !lead.has_fenced(&node, &incarnation) {
-                lead.fencing.insert(node.clone(), now + FENCE_LIMIT + FENCE_PAUSE);
+                let again = now + FENCE_LIMIT + FENCE_PAUSE;
+                lead.fencing.insert(node.clone(), Attempt { again, adopting: false });
                 self.fence(node, lead.term);
             }
         }
@@ -155,8 +173,10 @@ impl Control {
             let Some(cluster) = &me.cluster else { return };
             let input = GetStatusInput { status: None, placement_term: i64::try_from(term.0).ok() };
             let answer = cluster.fleet.get_status(node.clone(), input, FENCE_LIMIT).await;
-            let settled = answer.as_ref().ok().filter(|told| told.status.adopting != Some(true));
-            let incarnation = settled.and_then(|told| told.status.incarnation.clone());
+            let status = answer.as_ref().ok().map(|told| &told.status);
+            let adopting = status.is_some_and(|status| status.adopting == Some(true));
+            let settled = status.filter(|_| !adopting);
+            let incarnation = settled.and_then(|status| status.incarnation.clone());
             match answer {
                 Ok(told) => cluster.fleet.observe(told.status),
                 Err(error) if error.is_old_term() => {
@@ -164,11 +184,11 @@ impl Control {
                 }
                 Err(error) => tracing::debug!(node = node.as_str(), %error, "a node can't be fenced yet"),
             }
-            me.fenced(&node, term, incarnation.as_deref());
+            me.fenced(&node, term, incarnation.as_deref(), adopting);
         });
     }
 
-    fn fenced(&self, node: &NodeId, term: Term, incarnation: Option<&str>) {
+    fn fenced(&self, node: &NodeId, term: Term, incarnation: Option<&str>, adopting: bool) {
         if let Some(lead) = self.memory.lock().lead.as_mut().filter(|lead| lead.term == term) {
             lead.first.remove(node);
             match incarnation {
@@ -177,7 +197,8 @@ impl Control {
                     lead.fenced.insert(node.clone(), Arc::from(incarnation));
                 }
                 None => {
-                    lead.fencing.insert(node.clone(), clock::now() + FENCE_PAUSE);
+                    let again = clock::now() + FENCE_PAUSE;
+                    lead.fencing.insert(node.clone(), Attempt { again, adopting });
                 }
             }
         }

@@ -10,7 +10,6 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
-use maelstrom_core::wire;
 
 use super::{
     cloud::Cloud,
@@ -30,8 +29,6 @@ use crate::{
 
 /// MiB for containers on each host, unless told otherwise.
 const MEMORY: u64 = 1_024;
-/// By then a node that had not looked at its engine at first has been asked again whether it takes orders.
-const ORDERS_TAKEN: Duration = Duration::from_millis(1_500);
 /// Set by a plan: there is no common one.
 const STORE: &str = "MAEL_STORE";
 /// What sends connections between peers through a relay stands in it.
@@ -234,6 +231,10 @@ impl Cluster {
         &self.hosts
     }
 
+    pub(super) fn hosts_mut(&mut self) -> &mut [Host] {
+        &mut self.hosts
+    }
+
     /// Clients of all public gateways.
     pub fn clients(&self) -> Vec<Client> {
         self.hosts.iter().map(Host::public).collect()
@@ -368,28 +369,6 @@ impl Cluster {
     /// Lets the nodes find so many others in the store who are not there: a cluster's size as the store sees it.
     pub fn pretend_nodes(&self, count: usize) -> Result<()> {
         self.store.as_ref().context("there is no common store")?.add_heartbeats(count)
-    }
-
-    /// Waits until each running node knows all that run, reaches them, roles have owners, and whoever places
-    /// can place on all of them.
-    pub async fn settle(&mut self) -> Result<()> {
-        let running: Vec<usize> =
-            (0..self.hosts.len()).filter(|index| self.hosts[*index].is_running()).collect();
-        let all: BTreeSet<&str> = running.iter().map(|index| self.hosts[*index].node()).collect();
-        wait::until("all nodes to know each other", LONG, || async {
-            for &index in &running {
-                let known = self.hosts[index].api().call(wire::ListNodeStatus, &Default::default()).await?;
-                let nodes: BTreeSet<&str> = known.nodes.iter().map(|node| node.node_id.as_str()).collect();
-                ensure!(nodes == all, "{} knows {nodes:?}", self.hosts[index].node());
-                let looking = known.nodes.iter().find(|node| node.adopting == Some(true));
-                ensure!(looking.is_none(), "{looking:?} has not looked at its engine yet");
-            }
-            self.owner("placement").await.map(Some)
-        })
-        .await?;
-        // Whose node was still looking is asked again after this long, and nobody tells when it has answered.
-        tokio::time::sleep(ORDERS_TAKEN).await;
-        Ok(())
     }
 
     /// The host whose node says that it acts in a role.

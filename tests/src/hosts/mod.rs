@@ -17,6 +17,7 @@ mod host;
 mod machine;
 mod network;
 mod relay;
+mod settle;
 mod store;
 mod sweep;
 pub mod witness;

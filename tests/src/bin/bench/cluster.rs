@@ -48,7 +48,7 @@ async fn measure_status(options: &Options, report: &mut Report) -> Result<()> {
     let rounds = options.rounds(STATUS_ROUNDS);
     say(&format!("\nhealthy on one node → served through another, three nodes: {rounds} rounds"));
     let mut cluster = Cluster::plan(3).memory(0, 0).memory(2, 0).start().await?;
-    cluster.settle().await?;
+    cluster.settle_placement().await?;
     let mut times = Vec::new();
     for round in 0..rounds {
         let name = format!("status-{round}");
@@ -75,7 +75,7 @@ async fn measure_scale_out(options: &Options, report: &mut Report) -> Result<()>
     let rounds = options.rounds(SCALE_ROUNDS);
     say(&format!("\nidle → four instances on two nodes: {rounds} rounds"));
     let mut cluster = Cluster::start(LOAD.len()).await?;
-    cluster.settle().await?;
+    cluster.settle_placement().await?;
     let (mut singles, mut fours, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
         let api = cluster[0].api();
@@ -163,7 +163,7 @@ async fn measure_idle(report: &mut Report) -> Result<()> {
     let mut units_of_many = BTreeMap::new();
     for (nodes, others) in [(1, 0), (3, 0), (1, MANY_NODES - 1)] {
         let mut cluster = Cluster::start(nodes).await?;
-        cluster.settle().await?;
+        cluster.settle_placement().await?;
         cluster.pretend_nodes(others)?;
         // What a start or a newcomer costs once is over.
         tokio::time::sleep(IDLE / 4).await;
