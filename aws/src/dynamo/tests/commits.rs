@@ -11,7 +11,7 @@ const NODES: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eight_nodes_commit_at_once_and_nothing_is_lost() {
-    const EACH: usize = 4;
+    const EACH: usize = 2;
     let fixture = Fixture::new().await;
     let stores = join_all((0..NODES).map(|_| fixture.open())).await;
     let commits = stores.iter().enumerate().map(|(node, store)| async move {
