@@ -11,7 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # The scripts look for the programs here, wherever else cargo was told to build.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 # Given to make, read by what it runs.
-export KEEP HOSTS PART ROUNDS CONNECTIONS RATES WORKERS MAELSTROMD QUEUE_LOOP
+export KEEP HOSTS PART ROUNDS STARTS CONNECTIONS RATES WORKERS MAELSTROMD QUEUE_LOOP
 say = @printf '\n=== %s\n' '$(1)'
 scripts := tests/setup/docker tests/setup/packages tests/setup/apt.sh tests/demo/run .ci/run \
   dashboard/run localstack/run localstack/fetch.sh localstack/processes.sh localstack/tests/run \
@@ -110,7 +110,7 @@ lint: setup ## formatting, clippy, shell scripts and the Terraform module; warni
 	@if command -v shellcheck >/dev/null; then shellcheck -x -P SCRIPTDIR $(scripts); fi
 	@if command -v python3 >/dev/null; then terraform/tests/run quick; fi
 
-bench: setup ## against nginx and haproxy (PART=warm,latency,memory,cold,standby,cluster,queues ROUNDS=6 SECONDS=3)
+bench: setup ## against nginx and haproxy (PART=warm,latency,memory,cold,standby,cluster,queues ROUNDS=12 SECONDS=2)
 	@tests/setup/packages bench cluster
 	$(call say,Building what ships; whole-program optimisation takes some minutes)
 	@cargo build --locked --release --package maelstromd

@@ -40,7 +40,7 @@ pub(crate) fn three() -> Plan {
 pub(crate) async fn on(plan: Plan, test: impl AsyncFnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
     let _turn = hosts::alone().await?;
     let mut cluster = plan.start().await?;
-    let done = match cluster.settle().await.context("the nodes did not find each other") {
+    let done = match cluster.settle_placement().await.context("the nodes did not find each other") {
         Ok(()) => test(&mut cluster).await,
         error => error,
     };

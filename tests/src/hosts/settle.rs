@@ -35,14 +35,17 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until the node that decides places on every other one, which nothing but an instance on each
-    /// of them shows: who comes to a cluster is asked first whether it takes orders.
+    /// Waits until the node that decides places on every one that has memory for it, which nothing but an
+    /// instance on each of them shows: who comes to a cluster is asked first whether it takes orders.
     pub async fn settle_placement(&mut self) -> Result<()> {
         self.settle().await?;
-        let each = vec![1; self.hosts().len()];
-        let fields = json!({ "minInstances": each.len(), "maxInstancesPerNode": 1 });
+        let mut each = Vec::new();
+        for host in self.hosts() {
+            each.push(usize::from(host.api().status().await?.total_memory_mib > 0));
+        }
+        let fields = json!({ "minInstances": each.iter().sum::<usize>(), "maxInstancesPerNode": 1 });
         self[0].api().put_component(PROBE, fields, json!({})).await?;
-        wait::until("an instance on every node", LONG, || async {
+        wait::until("an instance on each of them", LONG, || async {
             let active = self.active(PROBE).await;
             ensure!(active == each, "there are {active:?}");
             Ok(Some(()))

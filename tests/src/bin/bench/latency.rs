@@ -22,42 +22,58 @@ const SENDERS: u32 = 8;
 /// Who answers; `None` is the backend itself.
 struct Series {
     who: Option<Who>,
-    address: SocketAddr,
     /// Microseconds, one a round.
     p50: Vec<f64>,
     p99: Vec<f64>,
 }
 
-pub(crate) async fn measure(
-    options: &Options,
-    proxies: &Proxies,
-    backend: SocketAddr,
-    report: &mut Report,
-) -> Result<()> {
-    for &rate in &options.rates {
-        let mut series = vec![Series { who: None, address: backend, p50: vec![], p99: vec![] }];
-        for who in [Who::Nginx, Who::Haproxy, Who::Maelstromd] {
-            if let Some(subject) = proxies.of(who) {
-                series.push(Series { who: Some(who), address: subject.address, p50: vec![], p99: vec![] });
-            }
-        }
-        let rounds = options.rounds(6);
-        say(&format!("\nLatency at {rate} requests/s: {rounds} rounds of {} s", options.load.as_secs()));
-        for round in 0..rounds {
-            for step in 0..series.len() {
-                let at = (step + round) % series.len();
-                let (address, span) = (series[at].address, options.load);
-                let times = tokio::task::spawn_blocking(move || open_loop(address, rate, span)).await??;
-                series[at].p50.push(percentile(&times, 0.5));
-                series[at].p99.push(percentile(&times, 0.99));
-            }
-        }
-        judge(rate, &series, report);
+/// All rates, over all starts.
+pub(crate) struct Cases(Vec<(u32, Vec<Series>)>);
+
+impl Cases {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self(options.rates.iter().map(|rate| (*rate, vec![])).collect())
     }
-    Ok(())
+
+    pub(crate) async fn measure(
+        &mut self,
+        options: &Options,
+        proxies: &Proxies,
+        backend: SocketAddr,
+    ) -> Result<()> {
+        let proxied = [Who::Nginx, Who::Haproxy, Who::Maelstromd];
+        let proxied = proxied.into_iter().filter_map(|who| Some((Some(who), proxies.of(who)?.address)));
+        let subjects: Vec<_> = [(None, backend)].into_iter().chain(proxied).collect();
+        for (rate, series) in &mut self.0 {
+            let rounds = options.rounds_per_start();
+            say(&format!("Latency at {rate} requests/s: {rounds} rounds of {} s", options.load.as_secs()));
+            if series.is_empty() {
+                let new =
+                    |(who, _): &(Option<Who>, SocketAddr)| Series { who: *who, p50: vec![], p99: vec![] };
+                *series = subjects.iter().map(new).collect();
+            }
+            for round in 0..rounds {
+                for step in 0..subjects.len() {
+                    let at = (step + round) % subjects.len();
+                    let (address, rate, span) = (subjects[at].1, *rate, options.load);
+                    let times = tokio::task::spawn_blocking(move || open_loop(address, rate, span)).await??;
+                    series[at].p50.push(percentile(&times, 0.5));
+                    series[at].p99.push(percentile(&times, 0.99));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn judge(&self, report: &mut Report) {
+        for (rate, series) in &self.0 {
+            judge(*rate, series, report);
+        }
+    }
 }
 
 fn judge(rate: u32, series: &[Series], report: &mut Report) {
+    say(&format!("\nLatency at {rate} requests/s"));
     let direct = &series[0];
     for one in series {
         let name = one.who.map_or("direct".into(), |who| format!("{who:?}"));

@@ -71,13 +71,10 @@ async fn measure(options: &Options, docker: &Docker, report: &mut Report) -> Res
     if let Some(program) = options.maelstromd.as_ref().filter(|_| options.runs(Part::Queues)) {
         queues::measure(options, program, report).await?;
     }
-    let daemon = match &options.maelstromd {
-        Some(program) => Some(Daemon::start(options, program).await?),
-        None => None,
-    };
     if options.runs_any(&[Part::Warm, Part::Latency]) {
-        measure_warm_parts(options, docker, daemon.as_ref(), report).await?;
+        measure_warm_parts(options, docker, report).await?;
     }
+    let daemon = start(options).await?;
     if options.runs(Part::Cold) {
         cold::measure_cold(options, docker, daemon.as_ref(), report).await?;
     }
@@ -111,22 +108,41 @@ async fn measure_memory(
     Ok(())
 }
 
-async fn measure_warm_parts(
-    options: &Options,
-    docker: &Docker,
-    daemon: Option<&Daemon>,
-    report: &mut Report,
-) -> Result<()> {
-    with_instance(options, docker, daemon, async |proxies, backend| {
-        if options.runs(Part::Warm) {
-            warm::measure(options, proxies, report).await?;
+async fn start(options: &Options) -> Result<Option<Daemon>> {
+    match &options.maelstromd {
+        Some(program) => Ok(Some(Daemon::start(options, program).await?)),
+        None => Ok(None),
+    }
+}
+
+/// Where a program's pages happen to lie makes one start of it faster than the next by as much as the
+/// goals are about, and nginx as much as the daemon: all are started several times.
+async fn measure_warm_parts(options: &Options, docker: &Docker, report: &mut Report) -> Result<()> {
+    let (mut warm, mut latency) = (warm::Cases::new(options), latency::Cases::new(options));
+    for n in 1..=options.starts {
+        say(&format!("\nStart {n} of {}", options.starts));
+        let daemon = start(options).await?;
+        with_instance(options, docker, daemon.as_ref(), async |proxies, backend| {
+            if options.runs(Part::Warm) {
+                warm.measure(options, proxies).await?;
+            }
+            if options.runs(Part::Latency) {
+                latency.measure(options, proxies, backend).await?;
+            }
+            Ok(())
+        })
+        .await?;
+        if let Some(daemon) = daemon {
+            daemon.stop().await?;
         }
-        if options.runs(Part::Latency) {
-            latency::measure(options, proxies, backend, report).await?;
-        }
-        Ok(())
-    })
-    .await
+    }
+    if options.runs(Part::Warm) {
+        warm.judge(report);
+    }
+    if options.runs(Part::Latency) {
+        latency.judge(report);
+    }
+    Ok(())
 }
 
 /// Measures against one instance, at the address given, that runs throughout behind all proxies.

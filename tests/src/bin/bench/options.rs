@@ -3,8 +3,9 @@
 //! | variable | default | meaning |
 //! | --- | --- | --- |
 //! | `PART` | all | comma list of parts |
-//! | `ROUNDS` | 6 (20 for cold and standby; in a cluster 50 and 5; 4 for queues) | interleaved rounds |
-//! | `BENCH_SECONDS` | 3 | of load per subject and round |
+//! | `ROUNDS` | 12 (20 for cold and standby; in a cluster 50 and 5; 4 for queues) | interleaved rounds |
+//! | `STARTS` | 4 | times that all proxies of `warm` and `latency` are started anew, for an equal part of the rounds |
+//! | `BENCH_SECONDS` | 2 | of load per subject and round |
 //! | `CONNECTIONS` | `32,256` | of the warm path |
 //! | `RATES` | `500,1000` | requests a second of the latency part |
 //! | `WORKERS` | half of the processors | of each proxy, as maelstromd chooses by itself |
@@ -42,6 +43,7 @@ const PARTS: [(&str, Part); 7] = [
 pub(crate) struct Options {
     parts: Vec<Part>,
     rounds: Option<usize>,
+    pub(crate) starts: usize,
     pub(crate) load: Duration,
     pub(crate) connections: Vec<usize>,
     pub(crate) rates: Vec<u32>,
@@ -71,7 +73,8 @@ impl Options {
         Ok(Self {
             parts: parts()?,
             rounds: value("ROUNDS")?,
-            load: Duration::from_secs(value("BENCH_SECONDS")?.unwrap_or(3)),
+            starts: value("STARTS")?.unwrap_or(4).max(1),
+            load: Duration::from_secs(value("BENCH_SECONDS")?.unwrap_or(2)),
             connections: list("CONNECTIONS", &[32, 256])?,
             rates: list("RATES", &[500, 1000])?,
             workers: value("WORKERS")?.unwrap_or((processors / 2).max(1)),
@@ -93,6 +96,11 @@ impl Options {
 
     pub(crate) fn rounds(&self, default: usize) -> usize {
         self.rounds.unwrap_or(default)
+    }
+
+    /// Of one start of the proxies.
+    pub(crate) fn rounds_per_start(&self) -> usize {
+        self.rounds(12).div_ceil(self.starts)
     }
 }
 

@@ -50,59 +50,90 @@ struct Series {
     failed: u64,
 }
 
-pub(crate) async fn measure(options: &Options, proxies: &Proxies, report: &mut Report) -> Result<()> {
-    for size in [Size::Small, Size::Large] {
-        for &connections in &options.connections {
-            measure_case(options, proxies, size, connections, report).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn measure_case(
-    options: &Options,
-    proxies: &Proxies,
+struct Case {
     size: Size,
     connections: usize,
-    report: &mut Report,
-) -> Result<()> {
-    let case = format!("{}, {connections} connections", size.name());
-    let rounds = options.rounds(6);
-    say(&format!("\nWarm path, {case}: {rounds} rounds of {} s", options.load.as_secs()));
-    let subjects: Vec<Subject> =
-        proxies.subjects.iter().copied().filter(|one| size.includes(one.who)).collect();
-    let mut series: Vec<Series> = subjects
-        .iter()
-        .map(|one| Series { who: one.who, rates: vec![], costs: vec![], around: vec![], failed: 0 })
-        .collect();
-    for round in 0..rounds {
-        for step in 0..subjects.len() {
-            // Nobody always comes after the same neighbour.
-            let at = (step + round) % subjects.len();
-            let before = cpu_seconds(subjects[at].process)?;
-            let around = machine()?;
-            let load = load(options, subjects[at], size.bytes(), connections).await?;
-            series[at].around.push(per_request(around, machine()?, load.requests));
-            let used = cpu_seconds(subjects[at].process)? - before;
-            series[at].rates.push(load.requests / load.seconds);
-            series[at].costs.push(used * 1e6 / load.requests);
-            series[at].failed += load.failed;
+    series: Vec<Series>,
+}
+
+/// All sizes with all numbers of connections, over all starts.
+pub(crate) struct Cases(Vec<Case>);
+
+impl Cases {
+    pub(crate) fn new(options: &Options) -> Self {
+        let sizes = [Size::Small, Size::Large];
+        let of_size = |size| options.connections.iter().map(move |connections| (size, *connections));
+        let case = |(size, connections)| Case { size, connections, series: vec![] };
+        Self(sizes.into_iter().flat_map(of_size).map(case).collect())
+    }
+
+    pub(crate) async fn measure(&mut self, options: &Options, proxies: &Proxies) -> Result<()> {
+        for case in &mut self.0 {
+            case.measure(options, proxies).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn judge(&self, report: &mut Report) {
+        for case in &self.0 {
+            case.tell();
+            judge(&case.name(), case.size, &case.series, report);
         }
     }
-    for one in &series {
-        let (rate, cost) = (median(&one.rates), median(&one.costs));
-        let [all, idle, switches] =
-            [0, 1, 2].map(|at| median(&one.around.iter().map(|round| round[at]).collect::<Vec<_>>()));
-        say(&format!(
-            "  {:11} {rate:>8.0} requests/s  {cost:>6.1} µs CPU  {} failed   (machine: {all:.0} µs, {:.0} % idle, \
-             {switches:.1} switches)",
-            format!("{:?}", one.who),
-            one.failed,
-            idle * 100.0
-        ));
+}
+
+impl Case {
+    fn name(&self) -> String {
+        format!("{}, {} connections", self.size.name(), self.connections)
     }
-    judge(&case, size, &series, report);
-    Ok(())
+
+    async fn measure(&mut self, options: &Options, proxies: &Proxies) -> Result<()> {
+        let rounds = options.rounds_per_start();
+        say(&format!("Warm path, {}: {rounds} rounds of {} s", self.name(), options.load.as_secs()));
+        let subjects: Vec<Subject> =
+            proxies.subjects.iter().copied().filter(|one| self.size.includes(one.who)).collect();
+        if self.series.is_empty() {
+            self.series = subjects.iter().map(|one| Series::new(one.who)).collect();
+        }
+        for round in 0..rounds {
+            for step in 0..subjects.len() {
+                // Nobody always comes after the same neighbour.
+                let at = (step + round) % subjects.len();
+                let (subject, series) = (subjects[at], &mut self.series[at]);
+                let before = cpu_seconds(subject.process)?;
+                let around = machine()?;
+                let load = load(options, subject, self.size.bytes(), self.connections).await?;
+                series.around.push(per_request(around, machine()?, load.requests));
+                let used = cpu_seconds(subject.process)? - before;
+                series.rates.push(load.requests / load.seconds);
+                series.costs.push(used * 1e6 / load.requests);
+                series.failed += load.failed;
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self) {
+        say(&format!("\nWarm path, {}", self.name()));
+        for one in &self.series {
+            let (rate, cost) = (median(&one.rates), median(&one.costs));
+            let [all, idle, switches] =
+                [0, 1, 2].map(|at| median(&one.around.iter().map(|round| round[at]).collect::<Vec<_>>()));
+            say(&format!(
+                "  {:11} {rate:>8.0} requests/s  {cost:>6.1} µs CPU  {} failed   (machine: {all:.0} µs, {:.0} % \
+                 idle, {switches:.1} switches)",
+                format!("{:?}", one.who),
+                one.failed,
+                idle * 100.0
+            ));
+        }
+    }
+}
+
+impl Series {
+    fn new(who: Who) -> Self {
+        Self { who, rates: vec![], costs: vec![], around: vec![], failed: 0 }
+    }
 }
 
 fn per_request(before: Machine, after: Machine, requests: f64) -> [f64; 3] {
