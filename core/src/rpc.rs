@@ -14,4 +14,4 @@ mod server;
 
 pub use client::{CallError, Client, Transport, TransportError};
 pub use error::{RpcError, code};
-pub use server::{MAX_BATCH, Registry};
+pub use server::{Answered, MAX_BATCH, Registry};

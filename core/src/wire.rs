@@ -6,6 +6,7 @@
 //! unknown fields are ignored on input (a newer client may send them), integers are 64-bit, times are
 //! Unix milliseconds.
 
+mod access;
 mod entities;
 mod event_sources;
 mod live;
@@ -14,6 +15,7 @@ mod refusal;
 mod status;
 mod stored;
 
+pub use access::*;
 pub use entities::*;
 pub use event_sources::*;
 pub use live::*;

@@ -1,5 +1,5 @@
 //! The management API on the private port: JSON-RPC methods, logs, metrics, and the dashboard with what it
-//! lives on.
+//! lives on, all of it behind the [`guard`].
 //!
 //! A method's decision is a function of the current configuration ([`components`], [`event_sources`],
 //! [`projects`]); the services around them commit it. Nothing here holds state of its own but what the
@@ -12,6 +12,7 @@ mod drain;
 mod errors;
 mod event_source_work;
 mod event_sources;
+mod guard;
 mod insight;
 mod live;
 mod log_query;
@@ -26,6 +27,7 @@ mod ui;
 
 pub use drain::DrainService;
 pub use event_source_work::EventSourceService;
+pub use guard::guarded;
 pub use insight::Insight;
 pub use live::{History, Live, Observer};
 pub use log_query::LogRequest;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Command, value_parser};
 
-use crate::config::{SETTINGS, Sources};
+use crate::config::{Kind, SETTINGS, Setting, Sources};
 
 /// What the user asked for.
 #[derive(Clone, Debug)]
@@ -28,8 +28,7 @@ pub fn parse(
     environment: Vec<(String, String)>,
 ) -> Result<Args, clap::Error> {
     let matches = command().try_get_matches_from(arguments)?;
-    let flags: Vec<(String, String)> = SETTINGS
-        .iter()
+    let flags: Vec<(String, String)> = flagged()
         .filter_map(|setting| Some((setting.key.to_owned(), matches.get_one::<String>(setting.key)?.clone())))
         .collect();
     let action = match matches.subcommand() {
@@ -45,6 +44,11 @@ pub fn parse(
             flags,
         },
     })
+}
+
+/// Those that may be given as flags.
+fn flagged() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().filter(|setting| setting.kind != Kind::Secrets)
 }
 
 fn command() -> Command {
@@ -66,7 +70,7 @@ fn command() -> Command {
         .subcommand(
             Command::new("config").about("Print the effective configuration and where each value came from"),
         );
-    for setting in SETTINGS {
+    for setting in flagged() {
         let default = setting.default.map_or_else(String::new, |default| format!(" [default: {default}]"));
         command = command.arg(
             Arg::new(setting.key)
@@ -103,6 +107,11 @@ mod tests {
             assert_eq!(args.action, Action::PrintConfig);
             assert_eq!(args.sources.flags, [("public_port".to_owned(), "0".to_owned())]);
         }
+    }
+
+    #[test]
+    fn what_nobody_may_see_is_no_argument() {
+        assert_eq!(parsed(&["--api-token", "0123456789abcdef"]).unwrap_err().exit_code(), 2);
     }
 
     #[test]

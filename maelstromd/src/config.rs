@@ -14,11 +14,14 @@ mod value;
 pub use layers::Sources;
 pub use print::describe;
 pub use settings::{LogFormat, Settings, StoreSetting};
-pub use table::{SETTINGS, Setting};
+pub use table::{Kind, SETTINGS, Setting};
 
 use figment::{Figment, value::Value};
 
 use self::layers::Layer;
+
+/// Stands for a value that is not shown.
+const HIDDEN: &str = "(hidden)";
 
 /// What was read: typed settings, what people should be told, and where each value came from.
 #[derive(Debug)]
@@ -68,6 +71,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, BadConfiguration> {
     }
     let settings = figment.extract().map_err(|error| BadConfiguration(vec![unexpected(&error)]))?;
     let effective = effective(&figment);
+    tokens(&settings, &effective).map_err(|bad| BadConfiguration(vec![bad]))?;
     warnings.extend(effective.iter().filter_map(without_effect));
     Ok(Loaded { settings, warnings, effective })
 }
@@ -85,6 +89,31 @@ fn effective(figment: &Figment) -> Vec<Effective> {
             }
         })
         .collect()
+}
+
+/// Tokens that make no sense together.
+fn tokens(settings: &Settings, effective: &[Effective]) -> Result<(), BadValue> {
+    let (all, readonly) = (&settings.api_tokens, &settings.api_tokens_readonly);
+    let allowed = if all.is_empty() && !readonly.is_empty() {
+        "with these alone nobody could change anything; set MAEL_API_TOKEN, too"
+    } else if readonly.iter().any(|token| all.contains(token)) {
+        "one of these is in MAEL_API_TOKEN, too: it could not be told what it may do"
+    } else {
+        return Ok(());
+    };
+    const KEY: &str = "MAEL_API_TOKEN_READONLY";
+    let layer = effective.iter().find(|one| one.setting.name == KEY).map(|one| one.layer.clone());
+    Err(BadValue {
+        key: KEY.to_owned(),
+        value: HIDDEN.to_owned(),
+        layer: layer.unwrap_or_default(),
+        allowed: allowed.to_owned(),
+    })
+}
+
+/// Variables that programs which the daemon starts must not inherit.
+pub fn secret_variables() -> impl Iterator<Item = &'static str> {
+    SETTINGS.iter().filter(|setting| setting.secret).map(|setting| setting.name)
 }
 
 /// A setting of the documented set whose feature this program doesn't have must not look as if it worked.

@@ -39,6 +39,7 @@ use self::{
     signals::{Order, Signals},
 };
 use crate::{
+    access::Keys,
     cloud::Cloud,
     cluster::{self, PeersSignals, Twin},
     config::Settings,
@@ -108,9 +109,18 @@ impl Daemon {
         let count = settings.worker_threads.map_or_else(workers::suitable, NonZeroUsize::get);
         let workers = Workers::start(count)
             .map_err(|source| StartError::System { what: "threads for clients", source })?;
-        let parts = Parts::build(&settings, &ground, private_at, private_tasks.token(), &workers).await;
+        let Settings { api_tokens, api_tokens_readonly, cluster_secrets, .. } = &settings;
+        let keys = Keys::new(api_tokens, api_tokens_readonly, cluster_secrets);
+        let parts =
+            Parts::build(&settings, &keys, &ground, private_at, private_tasks.token(), &workers).await;
         let peer_url = parts.node.status().peer_url;
-        cluster::refuse_twin(ground.store.as_ref(), &ground.id, &peer_url).await?;
+        cluster::refuse_twin(ground.store.as_ref(), &ground.id, &peer_url, keys.peers()).await?;
+        if keys.are_open() {
+            tracing::warn!(
+                "whoever reaches {private_at} may use the management API, containers among them; \
+                 MAEL_API_TOKEN makes it ask for a token"
+            );
+        }
         if let Err(error) = parts.roles.acquire().await {
             tracing::warn!(%error, "roles can't be taken yet; trying on");
         }

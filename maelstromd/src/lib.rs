@@ -1,5 +1,6 @@
 //! The daemon that runs on every node beside Docker.
 
+pub mod access;
 pub mod api;
 pub mod args;
 pub mod clock;

@@ -26,6 +26,7 @@ pub struct Client {
     pooled: Pooled<HttpConnector, Full<Bytes>>,
     base: SocketAddr,
     host: Option<String>,
+    token: Option<String>,
 }
 
 /// A whole answer.
@@ -40,17 +41,26 @@ pub struct Answer {
 
 impl Client {
     pub fn new(base: SocketAddr) -> Self {
-        Self { pooled: Pooled::builder(TokioExecutor::new()).build_http(), base, host: None }
+        Self { pooled: Pooled::builder(TokioExecutor::new()).build_http(), base, host: None, token: None }
     }
 
     /// Speaks HTTP/2 by prior knowledge.
     pub fn h2(base: SocketAddr) -> Self {
-        Self { pooled: Pooled::builder(TokioExecutor::new()).http2_only(true).build_http(), base, host: None }
+        Self {
+            pooled: Pooled::builder(TokioExecutor::new()).http2_only(true).build_http(),
+            ..Self::new(base)
+        }
     }
 
     /// Sends this `Host`.
     pub fn host(mut self, host: &str) -> Self {
         self.host = Some(host.to_owned());
+        self
+    }
+
+    /// Shows this API token.
+    pub fn token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
         self
     }
 
@@ -78,6 +88,9 @@ impl Client {
             Request::builder().method(method.clone()).uri(format!("http://{}{path}", self.base));
         if let Some(host) = &self.host {
             request = request.header("host", host);
+        }
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
         }
         for (name, value) in headers {
             request = request.header(*name, *value);

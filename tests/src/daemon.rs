@@ -267,6 +267,11 @@ impl Daemon {
         Api::new(self.private())
     }
 
+    /// The management API, for who has this token.
+    pub fn api_with(&self, token: &str) -> Api {
+        Api::new(self.private().token(token))
+    }
+
     /// See [`Api::rpc_raw`].
     pub async fn rpc_raw(&self, body: impl Into<bytes::Bytes>) -> Result<Answer> {
         self.api().rpc_raw(body).await

@@ -28,6 +28,10 @@ pub mod code {
     pub const STORE: i64 = -32001;
     /// The caller acts in an older term than the node has heard of: another node decides by now.
     pub const OLD_TERM: i64 = -32002;
+    /// The caller has not shown who it is.
+    pub const UNAUTHENTICATED: i64 = -32003;
+    /// The caller may not do this.
+    pub const FORBIDDEN: i64 = -32004;
 }
 
 /// An error as it stands in an answer.
@@ -56,6 +60,15 @@ impl RpcError {
     /// 1003: `what` is not there.
     pub fn not_found(what: impl fmt::Display) -> Self {
         Self::new(code::NOT_FOUND, format!("{what} does not exist"))
+    }
+
+    /// The error in the answer to a single request, e.g. one that came with an HTTP status of its own.
+    pub fn in_answer(answer: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Answer {
+            error: RpcError,
+        }
+        serde_json::from_slice::<Answer>(answer).ok().map(|answer| answer.error)
     }
 
     /// An error whose `data` lists `problems`.

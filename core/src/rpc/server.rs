@@ -15,19 +15,28 @@ use super::{
 use crate::{
     ports::BoxFuture,
     problem::{Problem, Problems},
-    wire::Method,
+    wire::{Access, Method},
 };
 
 /// Requests in one batch; more is a mistake or an attack, and would hold a connection for minutes.
 pub const MAX_BATCH: usize = 1_000;
 
 type Outcome = Result<Box<RawValue>, RpcError>;
-type Handler = Box<dyn Fn(Option<&RawValue>) -> BoxFuture<'static, Outcome> + Send + Sync>;
+type Handler = Box<dyn Fn(Option<&RawValue>, Access) -> BoxFuture<'static, Outcome> + Send + Sync>;
 
 /// The methods that a server offers.
 #[derive(Default)]
 pub struct Registry {
     handlers: HashMap<&'static str, Handler>,
+}
+
+/// What becomes of a request or a batch.
+#[derive(Debug, Default)]
+pub struct Answered {
+    /// Empty when there is nothing to answer: only notifications came.
+    pub body: Bytes,
+    /// Nothing was done: the caller may do none of it.
+    pub forbidden: bool,
 }
 
 // === impl Registry ===
@@ -47,11 +56,13 @@ impl Registry {
         Fut: Future<Output = Result<M::Output, RpcError>> + Send + 'static,
     {
         let handler = Arc::new(handler);
-        let call = move |params: Option<&RawValue>| -> BoxFuture<'static, Outcome> {
+        let call = move |params: Option<&RawValue>, granted: Access| -> BoxFuture<'static, Outcome> {
             let input = input::<M::Input>(params);
             let handler = Arc::clone(&handler);
             Box::pin(async move {
-                let output = handler(input?).await?;
+                let input = input?;
+                check(M::NAME, M::access(&input), granted)?;
+                let output = handler(input).await?;
                 to_raw_value(&output).map_err(|error| {
                     RpcError::new(code::OTHER, format!("the answer can't be written: {error}"))
                 })
@@ -68,45 +79,60 @@ impl Registry {
         names
     }
 
-    /// Answers a request or a batch. `None` when there is nothing to answer: only notifications came.
-    /// The requests of a batch run one after the other, in order.
+    /// [`Registry::answer`] for a caller who may do everything. `None` when there is nothing to answer.
     pub async fn handle(&self, body: &[u8]) -> Option<Bytes> {
+        Some(self.answer(body, Access::Peer).await.body).filter(|body| !body.is_empty())
+    }
+
+    /// Answers a request or a batch of a caller who may do so much. The requests of a batch run one after
+    /// the other, in order.
+    pub async fn answer(&self, body: &[u8], granted: Access) -> Answered {
+        let refused = |error: RpcError| Answered { body: error.into_answer(), forbidden: false };
         let whole: &RawValue = match serde_json::from_slice(body) {
             Ok(whole) => whole,
-            Err(error) => {
-                return Some(RpcError::new(code::PARSE, format!("not JSON: {error}")).into_answer());
-            }
+            Err(error) => return refused(RpcError::new(code::PARSE, format!("not JSON: {error}"))),
         };
         if !whole.get().starts_with('[') {
-            return self.answer(whole).await.map(|answer| Bytes::from(answer.get().to_owned()));
+            let (answer, forbidden) = self.answer_one(whole, granted).await;
+            let body = answer.map(|answer| Bytes::from(answer.get().to_owned())).unwrap_or_default();
+            return Answered { body, forbidden };
         }
         let batch: Vec<&RawValue> = serde_json::from_str(whole.get()).unwrap_or_default();
         if batch.is_empty() || batch.len() > MAX_BATCH {
             let why = format!("a batch of {} requests; 1 to {MAX_BATCH} are allowed", batch.len());
-            return Some(RpcError::new(code::INVALID_REQUEST, why).into_answer());
+            return refused(RpcError::new(code::INVALID_REQUEST, why));
         }
         let mut answers = Vec::with_capacity(batch.len());
+        let mut all_forbidden = true;
         for request in batch {
-            answers.extend(self.answer(request).await);
+            let (answer, forbidden) = self.answer_one(request, granted).await;
+            answers.extend(answer);
+            all_forbidden &= forbidden;
         }
-        (!answers.is_empty()).then(|| Bytes::from(serde_json::to_vec(&answers).unwrap_or_default()))
+        let body = match answers.is_empty() {
+            true => Bytes::new(),
+            false => Bytes::from(serde_json::to_vec(&answers).unwrap_or_default()),
+        };
+        Answered { body, forbidden: all_forbidden }
     }
 
-    async fn answer(&self, raw: &RawValue) -> Option<Box<RawValue>> {
+    /// With whether it was refused for want of a right.
+    async fn answer_one(&self, raw: &RawValue, granted: Access) -> (Option<Box<RawValue>>, bool) {
         match envelope::read(raw) {
-            Err((id, error)) => Some(envelope::write(id, &Err(error))),
+            Err((id, error)) => (Some(envelope::write(id, &Err(error))), false),
             Ok(request) => {
-                let outcome = self.call(&request).await;
-                request.id.map(|id| envelope::write(Some(id), &outcome))
+                let outcome = self.call(&request, granted).await;
+                let forbidden = outcome.as_ref().is_err_and(|error| error.code == code::FORBIDDEN);
+                (request.id.map(|id| envelope::write(Some(id), &outcome)), forbidden)
             }
         }
     }
 
-    async fn call(&self, request: &Request<'_>) -> Outcome {
+    async fn call(&self, request: &Request<'_>, granted: Access) -> Outcome {
         let Some(handler) = self.handlers.get(request.method.as_str()) else {
             return Err(RpcError::new(code::NO_METHOD, self.unknown(&request.method)));
         };
-        let run = async { handler(request.params).await };
+        let run = async { handler(request.params, granted).await };
         // One request that trips over a defect must not take the daemon along.
         AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
             Err(RpcError::new(
@@ -135,6 +161,18 @@ impl RpcError {
     pub fn into_answer(self) -> Bytes {
         Bytes::from(envelope::write(None, &Err(self)).get().to_owned())
     }
+}
+
+/// Refuses what the caller may not do, and says who may.
+fn check(method: &str, needed: Access, granted: Access) -> Result<(), RpcError> {
+    if needed <= granted {
+        return Ok(());
+    }
+    let who = match needed {
+        Access::Peer => "is for the nodes of the cluster alone, which share a MAEL_CLUSTER_SECRET",
+        _ => "changes something, and this token may only look: use one of MAEL_API_TOKEN",
+    };
+    Err(RpcError::new(code::FORBIDDEN, format!("{method} {who}")))
 }
 
 /// Reads a method's input from `params`: an array with one object, or that object itself. Absent or empty

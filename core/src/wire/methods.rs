@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    Component, ComponentDemand, DescribeComponentOutput, DescribeEventSourceInput, DescribeEventSourceOutput,
-    EventSource, EventSourceWithStatus, JournalEvent, NodeStatus, ObserveInput, ObserveOutput, Project,
-    ReadHistoryOutput, ReadTrafficInput, ReadTrafficOutput, TestEventSourceInput, TestEventSourceOutput,
-    null_default,
+    Access, Component, ComponentDemand, DescribeComponentOutput, DescribeEventSourceInput,
+    DescribeEventSourceOutput, EventSource, EventSourceWithStatus, JournalEvent, NodeStatus, ObserveInput,
+    ObserveOutput, Project, ReadHistoryOutput, ReadTrafficInput, ReadTrafficOutput, TestEventSourceInput,
+    TestEventSourceOutput, null_default,
 };
 
 /// A method of the API: the type that names it ties input and output together, so that client and
@@ -16,76 +16,100 @@ pub trait Method {
     const NAME: &'static str;
     type Input: Serialize + DeserializeOwned + Send;
     type Output: Serialize + DeserializeOwned + Send;
+
+    /// What a caller needs to have it done.
+    fn access(input: &Self::Input) -> Access;
 }
 
-macro_rules! method {
-    ($name:ident, $wire:literal, $input:ty, $output:ty) => {
-        #[derive(Clone, Copy, Debug)]
-        pub struct $name;
+macro_rules! methods {
+    ($($access:ident => $name:ident, $wire:literal, $input:ty, $output:ty;)*) => {
+        $(
+            #[derive(Clone, Copy, Debug)]
+            pub struct $name;
 
-        impl Method for $name {
-            const NAME: &'static str = $wire;
-            type Input = $input;
-            type Output = $output;
-        }
+            impl Method for $name {
+                const NAME: &'static str = $wire;
+                type Input = $input;
+                type Output = $output;
+
+                fn access(input: &$input) -> Access {
+                    $access(input)
+                }
+            }
+        )*
+
+        /// The names of all methods.
+        pub const METHODS: &[&str] = &[$($wire),*];
     };
 }
 
-method!(ListProjects, "MaelstromService.ListProjects", ListProjectsInput, ListProjectsOutput);
-method!(PutProject, "MaelstromService.PutProject", PutProjectInput, PutProjectOutput);
-method!(GetProject, "MaelstromService.GetProject", NameInput, GetProjectOutput);
-method!(RemoveProject, "MaelstromService.RemoveProject", NameInput, RemoveOutput);
-method!(PutComponent, "MaelstromService.PutComponent", PutComponentInput, PutOutput);
-method!(GetComponent, "MaelstromService.GetComponent", NameInput, GetComponentOutput);
-method!(RemoveComponent, "MaelstromService.RemoveComponent", NameInput, RemoveOutput);
-method!(ListComponents, "MaelstromService.ListComponents", ListComponentsInput, ListComponentsOutput);
-method!(PutEventSource, "MaelstromService.PutEventSource", PutEventSourceInput, PutOutput);
-method!(GetEventSource, "MaelstromService.GetEventSource", NameInput, GetEventSourceOutput);
-method!(RemoveEventSource, "MaelstromService.RemoveEventSource", NameInput, RemoveOutput);
-method!(
-    ToggleEventSources,
-    "MaelstromService.ToggleEventSources",
-    ToggleEventSourcesInput,
-    ToggleEventSourcesOutput
-);
-method!(ListEventSources, "MaelstromService.ListEventSources", ListEventSourcesInput, ListEventSourcesOutput);
-method!(
-    NotifyDataChanged,
-    "MaelstromService.NotifyDataChanged",
-    NotifyDataChangedInput,
-    NotifyDataChangedOutput
-);
-// Added to the original contract:
-method!(ListEvents, "MaelstromService.ListEvents", ListEventsInput, ListEventsOutput);
-method!(ExplainComponent, "MaelstromService.ExplainComponent", ExplainComponentInput, ExplainComponentOutput);
-method!(GetVersion, "MaelstromService.GetVersion", GetVersionInput, GetVersionOutput);
-method!(ReadHistory, "MaelstromService.ReadHistory", NameInput, ReadHistoryOutput);
-method!(DescribeComponent, "MaelstromService.DescribeComponent", NameInput, DescribeComponentOutput);
-method!(
-    DescribeEventSource,
-    "MaelstromService.DescribeEventSource",
-    DescribeEventSourceInput,
-    DescribeEventSourceOutput
-);
-method!(TestEventSource, "MaelstromService.TestEventSource", TestEventSourceInput, TestEventSourceOutput);
+methods! {
+    read => ListProjects, "MaelstromService.ListProjects", ListProjectsInput, ListProjectsOutput;
+    put_project => PutProject, "MaelstromService.PutProject", PutProjectInput, PutProjectOutput;
+    read => GetProject, "MaelstromService.GetProject", NameInput, GetProjectOutput;
+    change => RemoveProject, "MaelstromService.RemoveProject", NameInput, RemoveOutput;
+    change => PutComponent, "MaelstromService.PutComponent", PutComponentInput, PutOutput;
+    read => GetComponent, "MaelstromService.GetComponent", NameInput, GetComponentOutput;
+    change => RemoveComponent, "MaelstromService.RemoveComponent", NameInput, RemoveOutput;
+    read => ListComponents, "MaelstromService.ListComponents", ListComponentsInput, ListComponentsOutput;
+    change => PutEventSource, "MaelstromService.PutEventSource", PutEventSourceInput, PutOutput;
+    read => GetEventSource, "MaelstromService.GetEventSource", NameInput, GetEventSourceOutput;
+    change => RemoveEventSource, "MaelstromService.RemoveEventSource", NameInput, RemoveOutput;
+    change => ToggleEventSources, "MaelstromService.ToggleEventSources",
+        ToggleEventSourcesInput, ToggleEventSourcesOutput;
+    read => ListEventSources, "MaelstromService.ListEventSources",
+        ListEventSourcesInput, ListEventSourcesOutput;
+    peer => NotifyDataChanged, "MaelstromService.NotifyDataChanged",
+        NotifyDataChangedInput, NotifyDataChangedOutput;
+    // Added to the original contract:
+    read => ListEvents, "MaelstromService.ListEvents", ListEventsInput, ListEventsOutput;
+    read => ExplainComponent, "MaelstromService.ExplainComponent",
+        ExplainComponentInput, ExplainComponentOutput;
+    read => GetVersion, "MaelstromService.GetVersion", GetVersionInput, GetVersionOutput;
+    read => ReadHistory, "MaelstromService.ReadHistory", NameInput, ReadHistoryOutput;
+    read => DescribeComponent, "MaelstromService.DescribeComponent", NameInput, DescribeComponentOutput;
+    read => DescribeEventSource, "MaelstromService.DescribeEventSource",
+        DescribeEventSourceInput, DescribeEventSourceOutput;
+    change => TestEventSource, "MaelstromService.TestEventSource",
+        TestEventSourceInput, TestEventSourceOutput;
 
-method!(ListNodeStatus, "NodeService.ListNodeStatus", ListNodeStatusInput, ListNodeStatusOutput);
-method!(GetStatus, "NodeService.GetStatus", GetStatusInput, GetStatusOutput);
-method!(StatusChanged, "NodeService.StatusChanged", StatusChangedInput, StatusChangedOutput);
-method!(PlaceComponent, "NodeService.PlaceComponent", PlaceComponentInput, PlaceComponentOutput);
-method!(
-    StartStopComponents,
-    "NodeService.StartStopComponents",
-    StartStopComponentsInput,
-    StartStopComponentsOutput
-);
-method!(TerminateNode, "NodeService.TerminateNode", TerminateNodeInput, TerminateNodeOutput);
-// Added to the original contract:
-method!(ReportDemand, "NodeService.ReportDemand", ReportDemandInput, ReportDemandOutput);
-method!(DrainNode, "NodeService.DrainNode", DrainNodeInput, DrainNodeOutput);
-method!(UndrainNode, "NodeService.UndrainNode", DrainNodeInput, DrainNodeOutput);
-method!(Observe, "NodeService.Observe", ObserveInput, ObserveOutput);
-method!(ReadTraffic, "NodeService.ReadTraffic", ReadTrafficInput, ReadTrafficOutput);
+    read => ListNodeStatus, "NodeService.ListNodeStatus", ListNodeStatusInput, ListNodeStatusOutput;
+    get_status => GetStatus, "NodeService.GetStatus", GetStatusInput, GetStatusOutput;
+    peer => StatusChanged, "NodeService.StatusChanged", StatusChangedInput, StatusChangedOutput;
+    change => PlaceComponent, "NodeService.PlaceComponent", PlaceComponentInput, PlaceComponentOutput;
+    peer => StartStopComponents, "NodeService.StartStopComponents",
+        StartStopComponentsInput, StartStopComponentsOutput;
+    change => TerminateNode, "NodeService.TerminateNode", TerminateNodeInput, TerminateNodeOutput;
+    // Added to the original contract:
+    peer => ReportDemand, "NodeService.ReportDemand", ReportDemandInput, ReportDemandOutput;
+    change => DrainNode, "NodeService.DrainNode", DrainNodeInput, DrainNodeOutput;
+    change => UndrainNode, "NodeService.UndrainNode", DrainNodeInput, DrainNodeOutput;
+    read => Observe, "NodeService.Observe", ObserveInput, ObserveOutput;
+    read => ReadTraffic, "NodeService.ReadTraffic", ReadTrafficInput, ReadTrafficOutput;
+}
+
+fn read<I>(_: &I) -> Access {
+    Access::Read
+}
+
+fn change<I>(_: &I) -> Access {
+    Access::Change
+}
+
+fn peer<I>(_: &I) -> Access {
+    Access::Peer
+}
+
+/// Only what would change is asked for.
+fn put_project(input: &PutProjectInput) -> Access {
+    if input.diff_only == Some(true) { Access::Read } else { Access::Change }
+}
+
+/// Who tells a status with its question says that it is a node; who tells a term, that it gives orders.
+fn get_status(input: &GetStatusInput) -> Access {
+    let of_a_node = input.status.is_some() || input.placement_term.is_some();
+    if of_a_node { Access::Peer } else { Access::Read }
+}
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -15,7 +15,7 @@ use maelstrom_core::rpc::Registry;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Live, cross_site, live,
+    Live, cross_site, guard, live,
     log_query::LogRequest,
     logs::{LogSource, stream},
     rpc::RpcRoute,
@@ -28,7 +28,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// Writes all metrics.
 pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
 
-/// The management API as the private gateway serves it. Streams that would go on for ever end when `stop`
+/// The management API, before it is [guarded](super::guarded). Streams that would go on for ever end when `stop`
 /// fires.
 pub fn routes(
     registry: Registry,
@@ -38,7 +38,7 @@ pub fn routes(
 ) -> Router {
     let rpc = RpcRoute::new(registry);
     Router::new()
-        .route("/_mael/v1", post(move |request: Request| rpc.clone().answer(request)))
+        .route(guard::RPC, post(move |request: Request| rpc.clone().answer(request)))
         .route(
             "/_mael/logs",
             get(move |Query(parameters): Query<Vec<(String, String)>>| {

@@ -8,7 +8,10 @@ use axum::{
     http::{Request, Response, StatusCode, header},
 };
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use maelstrom_core::rpc::{Registry, RpcError, code};
+use maelstrom_core::{
+    rpc::{Registry, RpcError, code},
+    wire::Access,
+};
 use tokio::sync::Semaphore;
 
 /// A project of a thousand components with long environments is a few MiB.
@@ -33,11 +36,14 @@ impl RpcRoute {
 
     /// Answers one exchange. The content type is not looked at: clients of the original send several.
     pub(super) async fn answer(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
+        // The guard has said what the caller may do; without it nobody may do much.
+        let granted = request.extensions().get().copied().unwrap_or(Access::Read);
         let body = match self.receive(request.into_body()).await {
             Ok(body) => body,
             Err(refused) => return refused,
         };
-        respond(StatusCode::OK, self.registry.handle(&body).await.unwrap_or_default())
+        let answered = self.registry.answer(&body, granted).await;
+        respond(if answered.forbidden { StatusCode::FORBIDDEN } else { StatusCode::OK }, answered.body)
     }
 
     async fn receive(&self, body: Body) -> Result<Bytes, Response<Body>> {

@@ -144,6 +144,9 @@ fn protected(mut response: Response) -> Response {
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        // Pages of components may be of the same origin: one that opens this page gets no hold of it, where the
+        // browser takes the connection for safe enough to heed this.
+        (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }

@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use super::{Cloud, complaint::Complaint};
+use crate::config;
 
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -56,7 +57,11 @@ impl Cloud {
     /// What it writes stands in the log; it is killed when its time is over.
     pub async fn run_command(&self) {
         let Some(command) = &self.settings.command else { return };
-        let spawned = Command::new("sh")
+        let mut shell = Command::new("sh");
+        config::secret_variables().for_each(|name| {
+            shell.env_remove(name);
+        });
+        let spawned = shell
             .args(["-c", command])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -21,6 +21,7 @@ use maelstrom_core::{
 
 use super::*;
 use crate::{
+    access::PeerSecret,
     clock::PausedClock,
     cluster::{PeersParts, PeersSettings, RolesSettings},
     node::{Checker, LocalPermits, NodeParts, NodeSettings, Occasion},
@@ -108,7 +109,7 @@ impl World {
         );
         let told = node.clone();
         let peers = Peers::new(
-            PeersSettings { node: id.clone(), liveness: PATIENCE },
+            PeersSettings { node: id.clone(), liveness: PATIENCE, secret: PeerSecret::default() },
             PeersParts {
                 status: Arc::new(move || told.status()),
                 routing: router.clone(),

@@ -51,6 +51,7 @@ pub use routing::PeerRouting;
 use self::link::Link;
 use super::Reading;
 use crate::{
+    access::PeerSecret,
     journal::{Entry, Journal},
     tasks::Tasks,
 };
@@ -66,6 +67,8 @@ pub struct PeersSettings {
     pub node: NodeId,
     /// A node that gives no sign of life for so long leaves.
     pub liveness: Duration,
+    /// By which peers know this node.
+    pub secret: PeerSecret,
 }
 
 /// What it stands on.
@@ -475,7 +478,7 @@ impl Peers {
     fn joined(&self, inner: &mut Inner, node: NodeId, why: &str) {
         let Some(me) = self.me.upgrade() else { return };
         let url = inner.membership.url(&node).unwrap_or_default();
-        let link = Link::new(node.clone(), url, self.tasks.token().child_token());
+        let link = Link::new(node.clone(), url, &self.settings.secret, self.tasks.token().child_token());
         self.tell(&node, &format!("is known, at {url}"), why, false);
         inner.links.insert(node.clone(), link.clone());
         self.tasks.spawn("peer", link.keep(me));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use maelstrom_core::{names::NodeId, ports::store::Store, rpc::Client, wire};
 
 use super::peers::PeerClient;
+use crate::access::PeerSecret;
 
 /// One that lives answers in a millisecond.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
@@ -23,7 +24,12 @@ pub struct Twin {
 
 /// Fails if the daemon that wrote the node's last heartbeat still answers. One at this daemon's own
 /// address is its last run: two can't listen there.
-pub async fn refuse_twin(store: &dyn Store, node: &NodeId, own_url: &str) -> Result<(), Twin> {
+pub async fn refuse_twin(
+    store: &dyn Store,
+    node: &NodeId,
+    own_url: &str,
+    secret: &PeerSecret,
+) -> Result<(), Twin> {
     if store.exclusive() {
         return Ok(());
     }
@@ -31,7 +37,7 @@ pub async fn refuse_twin(store: &dyn Store, node: &NodeId, own_url: &str) -> Res
     let Ok(heartbeats) = store.heartbeats().await else { return Ok(()) };
     let last = heartbeats.into_iter().find(|heartbeat| heartbeat.node == *node);
     let Some(url) = last.map(|last| last.peer_url).filter(|url| url != own_url) else { return Ok(()) };
-    let client = Client::new(PeerClient::new(&url));
+    let client = Client::new(PeerClient::new(&url, secret));
     let input = wire::GetVersionInput::default();
     let asked = tokio::time::timeout(ANSWER_LIMIT, client.call(wire::GetVersion, &input)).await;
     match asked {

@@ -12,7 +12,7 @@ use figment::{
 };
 
 use super::{
-    BadValue,
+    BadValue, HIDDEN,
     table::{SETTINGS, Setting},
     value,
 };
@@ -56,7 +56,7 @@ impl Layer {
             }
             Err(allowed) => bad.push(BadValue {
                 key: setting.name.to_owned(),
-                value: if setting.secret { "(hidden)".into() } else { text.to_owned() },
+                value: if setting.secret { HIDDEN.into() } else { text.to_owned() },
                 layer: self.name.clone(),
                 allowed,
             }),

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::Effective;
+use super::{Effective, HIDDEN};
 
 /// A table with aligned columns; secrets are hidden.
 pub fn describe(effective: &[Effective]) -> String {
     let shown = |one: &Effective| match &one.value {
-        Some(_) if one.setting.secret => "(hidden)".to_owned(),
+        Some(_) if one.setting.secret => HIDDEN.to_owned(),
         Some(value) if !value.is_empty() => value.clone(),
         _ => "(unset)".to_owned(),
     };

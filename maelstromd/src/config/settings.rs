@@ -4,6 +4,8 @@ use std::{fmt, net::IpAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de::Error};
 
+use crate::access::Secret;
+
 /// Everything that the daemon is told from outside.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Settings {
@@ -16,6 +18,12 @@ pub struct Settings {
     pub private_url: Option<String>,
     #[serde(default, deserialize_with = "unless_empty")]
     pub peer_url: Option<String>,
+    #[serde(rename = "api_token", default, deserialize_with = "secrets")]
+    pub api_tokens: Vec<Secret>,
+    #[serde(rename = "api_token_readonly", default, deserialize_with = "secrets")]
+    pub api_tokens_readonly: Vec<Secret>,
+    #[serde(rename = "cluster_secret", default, deserialize_with = "secrets")]
+    pub cluster_secrets: Vec<Secret>,
     #[serde(default, deserialize_with = "unless_empty")]
     pub node_id: Option<String>,
     pub state_dir: PathBuf,
@@ -122,6 +130,11 @@ fn some_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZe
 
 fn unless_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     String::deserialize(deserializer).map(|text| Some(text).filter(|text| !text.is_empty()))
+}
+
+fn secrets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Secret>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Secret::list(&text).ok_or_else(|| D::Error::custom("no list of secrets"))
 }
 
 fn comma_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {

@@ -14,6 +14,8 @@ pub enum Kind {
     Store,
     /// `http://host[:port]`.
     Url,
+    /// Comma-separated tokens or secrets. They get no flag: everybody on a machine sees its processes' arguments.
+    Secrets,
     /// A port; 0 lets the system choose.
     Port,
     /// Whole seconds, minutes, MiB or the like, in these bounds.
@@ -93,6 +95,12 @@ pub const SETTINGS: &[Setting] = &[
         "what containers get as MAELSTROM_PRIVATE_URL; unset: the Docker bridge's address and the private port"),
     setting("MAEL_PEER_URL", "peer_url", Kind::Url, None,
         "where other nodes reach the private gateway; unset: MAEL_PRIVATE_URL, else the address it listens on, else that of the default route"),
+    setting("MAEL_API_TOKEN", "api_token", Kind::Secrets, None,
+        "comma-separated tokens, any of which the management API takes for everything; unset: it takes everybody").secret(),
+    setting("MAEL_API_TOKEN_READONLY", "api_token_readonly", Kind::Secrets, None,
+        "comma-separated tokens that may look and change nothing").secret(),
+    setting("MAEL_CLUSTER_SECRET", "cluster_secret", Kind::Secrets, None,
+        "comma-separated secrets by which nodes know each other: the first is used, all are taken; unset: MAEL_API_TOKEN").secret(),
     setting("MAEL_NODE_ID", "node_id", Kind::NodeId, None,
         "name of this node, unique and the same after a restart; unset: made once and kept beside the store, in a cluster in MAEL_STATE_DIR"),
     setting("MAEL_STATE_DIR", "state_dir", Kind::Text, Some("."),

@@ -136,6 +136,29 @@ fn values_are_printed_as_they_are_written() {
 }
 
 #[test]
+fn tokens_and_secrets_are_lists_that_nobody_sees() {
+    let (one, two) = ("0123456789abcdef", "fedcba9876543210");
+    let both = format!("{one}, {two}");
+    let loaded = load(&environment(&[("MAEL_API_TOKEN", &both), ("MAEL_CLUSTER_SECRET", one)])).unwrap();
+    let Settings { api_tokens, api_tokens_readonly, cluster_secrets, .. } = &loaded.settings;
+    assert_eq!((api_tokens.len(), api_tokens_readonly.len(), cluster_secrets.len()), (2, 0, 1));
+    let shown = format!("{}{:?}", describe(&loaded.effective), loaded.settings);
+    assert!(!shown.contains(one) && !shown.contains(two), "{shown}");
+    for (name, value, said) in [
+        ("MAEL_API_TOKEN", "swordfish", "openssl rand"),
+        ("MAEL_CLUSTER_SECRET", ",", "openssl rand"),
+        ("MAEL_API_TOKEN_READONLY", one, "set MAEL_API_TOKEN, too"),
+    ] {
+        let text = load(&environment(&[(name, value)])).unwrap_err().to_string();
+        let expected = format!("{name} = '(hidden)' (environment)");
+        assert!(text.contains(&expected) && text.contains(said) && !text.contains("swordfish"), "{text}");
+    }
+    let text = load(&environment(&[("MAEL_API_TOKEN", &both), ("MAEL_API_TOKEN_READONLY", two)]));
+    assert!(text.unwrap_err().to_string().contains("is in MAEL_API_TOKEN, too"));
+    assert!(load(&environment(&[("MAEL_API_TOKEN", "")])).unwrap().settings.api_tokens.is_empty());
+}
+
+#[test]
 fn secrets_are_hidden() {
     let loaded = load(&environment(&[("MAEL_TERMINATE_COMMAND", "curl -H token:hunter2")])).unwrap();
     let text = describe(&loaded.effective);

@@ -4,7 +4,10 @@ use std::net::IpAddr;
 
 use figment::value::Value;
 
-use crate::daemon::identity::is_node_id;
+use crate::{
+    access::{LEAST, MOST, Secret},
+    daemon::identity::is_node_id,
+};
 
 use super::table::{Kind, Setting};
 
@@ -13,7 +16,7 @@ pub(super) fn parse(setting: &Setting, text: &str) -> Result<Option<Value>, Stri
     let text = text.trim();
     if text.is_empty() {
         return match setting.kind {
-            Kind::Text | Kind::NodeId | Kind::Url => Ok(None),
+            Kind::Text | Kind::NodeId | Kind::Url | Kind::Secrets => Ok(None),
             _ => Err(allowed(setting)),
         };
     }
@@ -25,6 +28,7 @@ pub(super) fn parse(setting: &Setting, text: &str) -> Result<Option<Value>, Stri
             .iter()
             .any(|kind| text.strip_prefix(kind).is_some_and(|rest| !rest.is_empty())),
         Kind::Url => is_url(text),
+        Kind::Secrets => Secret::list(text).is_some_and(|list| !list.is_empty()),
         Kind::Port => text.parse::<u16>().is_ok(),
         Kind::Number { least, most } => {
             text.parse::<u64>().is_ok_and(|number| (least..=most).contains(&number))
@@ -51,6 +55,10 @@ pub(super) fn allowed(setting: &Setting) -> String {
         Kind::Address => "an IP address like 0.0.0.0, 127.0.0.1 or :: is allowed".into(),
         Kind::Store => "sqlite:PATH or dynamodb:TABLE is allowed".into(),
         Kind::Url => "a URL like http://10.0.0.1:8374 is allowed".into(),
+        Kind::Secrets => format!(
+            "a comma-separated list of texts of {LEAST} to {MOST} letters, digits and marks is allowed; \
+             `openssl rand -hex 32` makes one"
+        ),
         Kind::Port => "a port from 0 to 65535 is allowed".into(),
         Kind::Number { least, most } => format!("a whole number from {least} to {most} is allowed"),
         Kind::Switch => "true or false is allowed".into(),

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{engine, ground::Ground, machine, routing::Routing};
 use crate::{
+    access::Keys,
     api::{
         self, DrainService, EventSourceService, History, Insight, Live, MaelstromService, NodeService,
         Observer,
@@ -72,10 +73,11 @@ pub(super) struct Parts {
 // === impl Parts ===
 
 impl Parts {
-    /// `private` is where the private gateway listens; when it stops, `private_stop` fires. Clients are
+    /// `keys` say who may do what at the private gateway; `private` is where the private gateway listens; when it stops, `private_stop` fires. Clients are
     /// served by `workers`.
     pub(super) async fn build(
         settings: &Settings,
+        keys: &Keys,
         ground: &Ground,
         private: SocketAddr,
         private_stop: &CancellationToken,
@@ -111,7 +113,7 @@ impl Parts {
             parallel_starts: machine::cpus(),
         };
         let node = Node::new(id.clone(), node_parts, node_settings);
-        let peers = peers(settings, ground, &node, &router);
+        let peers = peers(settings, keys, ground, &node, &router);
         let control = control(ground, &router, &node, &roles, &peers);
         let logs = InstanceLogs {
             node: id.clone(),
@@ -171,7 +173,8 @@ impl Parts {
         };
         let management = api::routes(registry, Arc::new(all_logs), metrics, private_stop.clone())
             .merge(api::dashboard(live.clone(), private_stop.clone()));
-        let gateway = Gateway::new(id, router, management, gateway_settings(settings), workers.clone());
+        let management = api::guarded(management, keys);
+        let gateway = Gateway::new(id, router, management, gateway_settings(settings, keys), workers.clone());
         later.is(&gateway);
 
         let cron = cron(ground, &roles, &gateway);
@@ -305,7 +308,13 @@ fn control(
     Control::in_cluster(router.clone(), node.clone(), journal.clone(), cluster)
 }
 
-fn peers(settings: &Settings, ground: &Ground, node: &Arc<Node>, router: &Arc<Router>) -> Arc<Peers> {
+fn peers(
+    settings: &Settings,
+    keys: &Keys,
+    ground: &Ground,
+    node: &Arc<Node>,
+    router: &Arc<Router>,
+) -> Arc<Peers> {
     let Ground { id, store, journal, configuration, clock, .. } = ground;
     let told = node.clone();
     let parts = PeersParts {
@@ -316,7 +325,9 @@ fn peers(settings: &Settings, ground: &Ground, node: &Arc<Node>, router: &Arc<Ro
         journal: journal.clone(),
         clock: clock.clone(),
     };
-    Peers::new(PeersSettings { node: id.clone(), liveness: settings.node_liveness }, parts)
+    let settings =
+        PeersSettings { node: id.clone(), liveness: settings.node_liveness, secret: keys.peers().clone() };
+    Peers::new(settings, parts)
 }
 
 /// The pollers of queues and activities, and the API's methods about them. Of AWS nothing is asked before an
@@ -406,7 +417,7 @@ async fn private_url(settings: &Settings, docker: &DockerEngine, private: Socket
     format!("http://{}", SocketAddr::new(address, private.port()))
 }
 
-fn gateway_settings(settings: &Settings) -> GatewaySettings {
+fn gateway_settings(settings: &Settings, keys: &Keys) -> GatewaySettings {
     let defaults = GatewaySettings::default();
     GatewaySettings {
         read_timeout: settings.http_read_timeout,
@@ -415,6 +426,7 @@ fn gateway_settings(settings: &Settings) -> GatewaySettings {
         drain: settings.drain,
         tunnel_drain: settings.drain_streams,
         max_connections: machine::max_connections(defaults.max_connections),
+        peers: keys.peers().clone(),
         ..defaults
     }
 }

@@ -9,6 +9,8 @@ use tokio::{
     process::{Child, Command},
 };
 
+use crate::config;
+
 /// Stands for the image in every word of the command.
 const PLACEHOLDER: &str = "<image>";
 /// The end of its output goes into the error: that is where programs say what went wrong.
@@ -25,7 +27,11 @@ pub(super) async fn run(command: &[String], image: &str, limit: Duration) -> Eng
     let Some((program, arguments)) = words.split_first() else {
         return Err(failed("is empty".into()));
     };
-    let child = Command::new(program)
+    let mut command = Command::new(program);
+    config::secret_variables().for_each(|name| {
+        command.env_remove(name);
+    });
+    let child = command
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -230,7 +230,7 @@ impl Gateway {
         } else {
             Expecting::Nobody
         };
-        let to = relay::destination(slot, &self.name, context);
+        let to = relay::destination(slot, self.sender(), context);
         let outgoing = Outgoing {
             head: headers::write_http1(parts, target, context, to, framing, expecting),
             framing,

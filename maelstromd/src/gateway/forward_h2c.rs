@@ -42,7 +42,7 @@ pub(super) async fn attempt(
         body.keep_unread();
     }
     let lent = Lent::new(body);
-    let to = relay::destination(&slot, gateway.relay_name(), &admitted.context);
+    let to = relay::destination(&slot, gateway.sender(), &admitted.context);
     let request = match request(admitted, to, &lent) {
         Ok(request) => request,
         Err(error) => {

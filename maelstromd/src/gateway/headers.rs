@@ -17,9 +17,12 @@ use super::{
     context::{Context, Side},
     relay, trace,
 };
-use crate::upstream::{
-    Framing,
-    hop::{self, ConnectionOptions},
+use crate::{
+    access::PEER,
+    upstream::{
+        Framing,
+        hop::{self, ConnectionOptions},
+    },
 };
 
 pub(super) const COMPONENT: HeaderName = HeaderName::from_static("maelstrom-component");
@@ -38,13 +41,13 @@ const OURS: &[u8] = b"maelstrom";
 /// A head of usual size: one allocation.
 const HEAD_BYTES: usize = 1024;
 /// Of the lines that the gateway adds.
-const ADDED_BYTES: usize = 320;
+const ADDED_BYTES: usize = 400;
 
 /// Whom the headers are for.
 #[derive(Clone, Copy)]
 pub(super) enum To<'a> {
     Instance,
-    Peer { component: &'a ComponentName, path: &'a str, timeout_ms: u64 },
+    Peer { component: &'a ComponentName, path: &'a str, timeout_ms: u64, proof: Option<&'a HeaderValue> },
 }
 
 /// Where headers are written to.
@@ -136,7 +139,7 @@ fn is_ours(name: &HeaderName, side: Side) -> bool {
     match side {
         Side::Public => matches!(joined, Some(b'-' | b'_')),
         Side::Private => {
-            [COMPONENT, DEADLINE_NANO, START_NANO, TIMEOUT_MS, RELAY_PATH, relay::HELD.0].contains(name)
+            [COMPONENT, DEADLINE_NANO, START_NANO, TIMEOUT_MS, RELAY_PATH, relay::HELD.0, PEER].contains(name)
         }
     }
 }
@@ -251,10 +254,13 @@ fn write_rules(
     }
     sink.put(&DEADLINE_NANO, Number::of(context.deadline_nano).as_bytes());
     sink.put(&START_NANO, Number::of(context.start_nano).as_bytes());
-    if let To::Peer { component, path, timeout_ms } = to {
+    if let To::Peer { component, path, timeout_ms, proof } = to {
         sink.put(&COMPONENT, component.as_str().as_bytes());
         sink.put(&TIMEOUT_MS, Number::of(timeout_ms).as_bytes());
         sink.put(&RELAY_PATH, path.as_bytes());
+        if let Some(proof) = proof {
+            sink.pass(&PEER, proof);
+        }
     }
 }
 

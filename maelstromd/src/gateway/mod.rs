@@ -63,11 +63,12 @@ use self::{
     context::{Context, Term},
     forward::{Admitted, Answer},
     metrics::Recording,
-    relay::RelayName,
+    relay::{RelayName, Sender},
     replay::RequestBody,
     upgrade::Offer,
 };
 use crate::{
+    access::PeerSecret,
     clock,
     router::{ComponentPool, Router},
     workers::Workers,
@@ -97,6 +98,8 @@ pub struct GatewaySettings {
     pub tunnel_drain: Duration,
     /// Clients' connections at a time, per gateway; more wait in the kernel's queue.
     pub max_connections: usize,
+    /// By which a relayed request is known to come from a peer.
+    pub peers: PeerSecret,
 }
 
 /// All components' counters, as Prometheus reads them.
@@ -132,6 +135,7 @@ impl Default for GatewaySettings {
             tunnel_drain: Duration::from_secs(30),
             // At 14 KiB each well under 200 MiB, and under the usual limit of open files.
             max_connections: 10_000,
+            peers: PeerSecret::default(),
         }
     }
 }
@@ -152,8 +156,9 @@ impl Gateway {
         Arc::new(Self { name: RelayName::new(node), router, management, settings, workers, draining })
     }
 
-    fn relay_name(&self) -> &RelayName {
-        &self.name
+    /// What a peer is told of this node.
+    fn sender(&self) -> Sender<'_> {
+        Sender { name: &self.name, proof: self.settings.peers.proof() }
     }
 
     /// While true the public health check says 503, so that load balancers stop sending requests here.
@@ -199,6 +204,9 @@ impl Gateway {
             return Err(Refusal::Connect);
         }
         if client.side == Side::Private && relay::is_relayed(&parts.headers) {
+            if !self.settings.peers.admits(&parts.headers) {
+                return Ok(relay::not_a_peer());
+            }
             return Ok(Box::pin(self.serve_relayed(client, parts, body, arrived)).await);
         }
         let host = admission::check(parts, false)?;

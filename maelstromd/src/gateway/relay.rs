@@ -63,6 +63,14 @@ impl RelayName {
     }
 }
 
+/// Who relays, as the peer is told.
+#[derive(Clone, Copy)]
+pub(super) struct Sender<'a> {
+    pub(super) name: &'a RelayName,
+    /// That it is a node of the cluster.
+    pub(super) proof: Option<&'a HeaderValue>,
+}
+
 // === the node that serves ===
 
 /// Whether a peer has sent the request, to be served here.
@@ -123,6 +131,16 @@ pub(super) fn not_here() -> Response<Body> {
     response
 }
 
+/// Nobody but a peer has a request served here and nowhere else, under a name that others told. A peer whose
+/// secret is another one sends it elsewhere.
+pub(super) fn not_a_peer() -> Response<Body> {
+    let text = "gateway: MAELSTROM-RELAY-PATH is for nodes of the cluster, and nothing proves that this request is \
+        from one: leave the header away, or give all nodes the same MAEL_CLUSTER_SECRET";
+    let mut response = respond::text(StatusCode::FORBIDDEN, text);
+    response.headers_mut().insert(NOT_HERE, HeaderValue::from_static("1"));
+    response
+}
+
 // === the node that sends ===
 
 /// What a peer has said with its answer.
@@ -134,7 +152,7 @@ pub(super) enum Heard {
 }
 
 /// What the headers of a request to `slot` are made for.
-pub(super) fn destination<'a>(slot: &'a Slot, node: &'a RelayName, context: &Context<'_>) -> To<'a> {
+pub(super) fn destination<'a>(slot: &'a Slot, sender: Sender<'a>, context: &Context<'_>) -> To<'a> {
     if slot.endpoint().peer().is_none() {
         return To::Instance;
     }
@@ -143,7 +161,8 @@ pub(super) fn destination<'a>(slot: &'a Slot, node: &'a RelayName, context: &Con
     let millis = left.as_nanos().div_ceil(1_000_000);
     To::Peer {
         component: &slot.endpoint().component,
-        path: node.as_str(),
+        path: sender.name.as_str(),
+        proof: sender.proof,
         timeout_ms: u64::try_from(millis).unwrap_or(u64::MAX),
     }
 }

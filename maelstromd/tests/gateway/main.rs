@@ -9,6 +9,7 @@ mod http2;
 mod limits;
 mod relay;
 mod relay_failing;
+mod relay_secret;
 mod relay_streams;
 mod streams;
 mod workers;

@@ -29,6 +29,8 @@ use crate::{
 
 /// MiB for containers on each host, unless told otherwise.
 const MEMORY: u64 = 1_024;
+/// What nodes know each other by.
+const SECRET: &str = "a-secret-of-the-suite";
 /// Set by a plan: there is no common one.
 const STORE: &str = "MAEL_STORE";
 /// What sends connections between peers through a relay stands in it.
@@ -176,6 +178,8 @@ impl Cluster {
         let folder = self.claim.folder().join(&node);
         let mut host = Host::new(node, self.claim.name(), self.network.address_of(index), folder)?;
         host.set("MAEL_TOTAL_MEMORY", &MEMORY.to_string());
+        // Nodes know each other by it; without a token the API is open to the tests.
+        host.set("MAEL_CLUSTER_SECRET", SECRET);
         if let Some(store) = &self.store {
             let relay = Relay::start(self.network.address(), store.endpoint()).await?;
             for (name, value) in store.environment(relay.address()) {

@@ -205,3 +205,50 @@ async fn an_answer_of_something_else_is_told_as_such() {
         assert!(matches!(error, CallError::Foreign { .. }), "{text}: {error}");
     }
 }
+
+#[tokio::test]
+async fn what_a_caller_may_not_do_is_refused_and_nothing_else() {
+    let call = |method: &str, params: &str| {
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"MaelstromService.{method}","params":[{params}]}}"#)
+    };
+    let read = call("GetComponent", r#"{"name":"a"}"#);
+    let change =
+        call("PutComponent", r#"{"component":{"name":"a","environment":[],"maxConcurrency":1,"version":0}}"#);
+    let registry = registry();
+    for (body, granted, forbidden, texts) in [
+        (read.clone(), Access::Read, false, &[r#""name":"a""#][..]),
+        (change.clone(), Access::Change, false, &[r#""version":1"#]),
+        (change.clone(), Access::Peer, false, &[r#""version":1"#]),
+        (change.clone(), Access::Read, true, &["-32004", "MAEL_API_TOKEN", r#""id":1"#]),
+        // One that is refused keeps nobody else from being answered.
+        (format!("[{read},{change}]"), Access::Read, false, &[r#""name":"a""#, "-32004"]),
+        (format!("[{change},{change}]"), Access::Read, true, &["-32004"]),
+        // What it is for is not known before it was read.
+        (call("PutComponent", r#"{"component":7}"#), Access::Read, false, &["-32602"]),
+        (call("Unknown", "{}"), Access::Read, false, &["-32601"]),
+        ("{".to_owned(), Access::Read, false, &["-32700"]),
+        ("[]".to_owned(), Access::Read, false, &["-32600"]),
+    ] {
+        let answered = registry.answer(body.as_bytes(), granted).await;
+        let text = String::from_utf8(answered.body.to_vec()).expect("answers are UTF-8");
+        assert_eq!(answered.forbidden, forbidden, "{body} of {granted:?}: {text}");
+        for part in texts {
+            assert!(text.contains(part), "{body} of {granted:?}: {text}");
+        }
+    }
+}
+
+#[test]
+fn what_is_asked_for_counts_not_the_method_alone() {
+    use crate::wire::{GetStatusInput, Method, NodeStatus, PutProjectInput};
+
+    let put = |diff_only| wire::PutProject::access(&PutProjectInput { diff_only, ..Default::default() });
+    assert_eq!(
+        [put(None), put(Some(false)), put(Some(true))],
+        [Access::Change, Access::Change, Access::Read]
+    );
+    let asked = |status, placement_term| wire::GetStatus::access(&GetStatusInput { status, placement_term });
+    assert_eq!(asked(None, None), Access::Read);
+    // Who tells a status becomes a peer by it; who tells a term keeps others from giving orders.
+    assert_eq!([asked(Some(NodeStatus::default()), None), asked(None, Some(1))], [Access::Peer; 2]);
+}

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    access::PeerSecret,
     api::{DrainService, History, Insight, Live, MaelstromService, Observer},
     clock::SystemClock,
     cloud::{Cloud, CloudParts, CloudSettings},
@@ -99,7 +100,11 @@ impl World {
             journal: journal.clone(),
             clock: clock.clone(),
         };
-        let peers_settings = PeersSettings { node: id.clone(), liveness: Duration::from_secs(300) };
+        let peers_settings = PeersSettings {
+            node: id.clone(),
+            liveness: Duration::from_secs(300),
+            secret: PeerSecret::default(),
+        };
         let peers = Peers::new(peers_settings, peers_parts);
         let (in_place, routed) = (configuration.clone(), router.clone());
         let maelstrom = Arc::new(MaelstromService {

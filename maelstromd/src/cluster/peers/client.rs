@@ -13,18 +13,21 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response, Uri, header};
+use http::{Request, Response, Uri, header, request};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{body::Incoming, client::conn::http1::SendRequest};
 use hyper_util::rt::TokioIo;
 use maelstrom_core::{
     ports::BoxFuture,
-    rpc::{Transport, TransportError},
+    rpc::{RpcError, Transport, TransportError},
 };
 use parking_lot::Mutex;
 use tokio::{net::TcpStream, sync::Notify};
 
-use crate::tasks::Executor;
+use crate::{
+    access::{PEER, PeerSecret},
+    tasks::Executor,
+};
 
 /// Peers are near each other.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
@@ -44,6 +47,7 @@ type Sender = SendRequest<Full<Bytes>>;
 #[derive(Debug)]
 pub(in crate::cluster) struct PeerClient {
     base: Base,
+    secret: PeerSecret,
     idle: Mutex<Vec<Sender>>,
     /// Where the last connection led.
     address: Mutex<Option<SocketAddr>>,
@@ -64,11 +68,12 @@ struct Base {
 
 impl PeerClient {
     /// Opens nothing yet. A URL that makes no sense fails with the first call.
-    pub(in crate::cluster) fn new(url: &str) -> Self {
+    pub(in crate::cluster) fn new(url: &str, secret: &PeerSecret) -> Self {
         let base = Base::parse(url);
         let address = base.host.parse().ok().map(|ip| SocketAddr::new(ip, base.port));
         Self {
             base,
+            secret: secret.clone(),
             idle: Mutex::default(),
             address: Mutex::new(address),
             lost: Arc::default(),
@@ -101,8 +106,8 @@ impl PeerClient {
 
     /// Begins a stream: waits for the head of a 200 answer.
     pub(super) async fn stream(&self, path_and_query: &str) -> Result<Incoming, TransportError> {
-        let request = Request::get(format!("{}{path_and_query}", self.base.path))
-            .header(header::HOST, self.base.authority())
+        let request = self
+            .proven(Request::get(format!("{}{path_and_query}", self.base.path)))
             .body(Full::default())
             .map_err(|error| self.broken(&error))?;
         let mut sender = self.open().await?;
@@ -123,9 +128,18 @@ impl PeerClient {
         self.exchange_on(sender, body).await
     }
 
+    /// To this peer, from a node of its cluster.
+    fn proven(&self, request: request::Builder) -> request::Builder {
+        let request = request.header(header::HOST, self.base.authority());
+        match self.secret.proof() {
+            Some(proof) => request.header(PEER, proof),
+            None => request,
+        }
+    }
+
     async fn exchange_on(&self, mut sender: Sender, body: Bytes) -> Result<Bytes, TransportError> {
-        let request = Request::post(format!("{}/_mael/v1", self.base.path))
-            .header(header::HOST, self.base.authority())
+        let request = self
+            .proven(Request::post(format!("{}/_mael/v1", self.base.path)))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(|error| self.broken(&error))?;
@@ -183,7 +197,11 @@ impl PeerClient {
         }
         let status = response.status().as_u16();
         let text = Limited::new(response.into_body(), SHOWN_BYTES).collect().await;
-        let text = text.map(|text| String::from_utf8_lossy(&text.to_bytes()).trim().to_owned());
+        let text = text.map(|text| {
+            let text = text.to_bytes();
+            let said = RpcError::in_answer(&text).map(|error| error.message);
+            said.unwrap_or_else(|| String::from_utf8_lossy(&text).trim().to_owned())
+        });
         Err(TransportError::Status {
             address: Transport::address(self),
             status,
@@ -257,7 +275,7 @@ mod tests {
         ] {
             let base = Base { host: host.into(), port, path: path.into() };
             assert_eq!(Base::parse(url), base);
-            let client = PeerClient::new(url);
+            let client = PeerClient::new(url, &PeerSecret::default());
             assert!(client.leads_to(url));
             assert_eq!(client.socket_address().is_some(), host.parse::<std::net::IpAddr>().is_ok());
         }

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{Peers, client::PeerClient, routing::Routed};
+use crate::access::PeerSecret;
 
 /// Between peers an answer takes a millisecond; beyond this the peer is not there.
 const STATUS_LIMIT: Duration = Duration::from_secs(1);
@@ -35,6 +36,7 @@ pub(super) struct Link {
     pub(super) told: watch::Sender<u64>,
     pub(super) routed: Mutex<Routed>,
     client: Mutex<Arc<rpc::Client<PeerClient>>>,
+    secret: PeerSecret,
     /// The run of its daemon that was told of last.
     run: Mutex<Option<String>>,
 }
@@ -42,14 +44,15 @@ pub(super) struct Link {
 // === impl Link ===
 
 impl Link {
-    pub(super) fn new(node: NodeId, url: &str, end: CancellationToken) -> Arc<Self> {
+    pub(super) fn new(node: NodeId, url: &str, secret: &PeerSecret, end: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             node,
             wake: Notify::new(),
             end,
             told: watch::Sender::new(0),
             routed: Mutex::default(),
-            client: Mutex::new(Arc::new(rpc::Client::new(PeerClient::new(url)))),
+            client: Mutex::new(Arc::new(rpc::Client::new(PeerClient::new(url, secret)))),
+            secret: secret.clone(),
             run: Mutex::default(),
         })
     }
@@ -58,7 +61,7 @@ impl Link {
     pub(super) fn lead_to(&self, url: &str) {
         let mut client = self.client.lock();
         if !client.transport().leads_to(url) {
-            *client = Arc::new(rpc::Client::new(PeerClient::new(url)));
+            *client = Arc::new(rpc::Client::new(PeerClient::new(url, &self.secret)));
         }
     }
 

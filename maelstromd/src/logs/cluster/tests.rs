@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
+    access::{Keys, Secret},
     api,
     clock::SystemClock,
     cluster::{PeersParts, PeersSettings, PeersSignals},
@@ -66,6 +67,12 @@ impl Source {
     }
 }
 
+/// Of all nodes here, with a token that none of them has: peers get their streams by what proves them.
+fn keys() -> Keys {
+    let secret = |text| vec![Secret::new(text).unwrap()];
+    Keys::new(&secret("a-token-of-operators"), &[], &secret("a-secret-of-nodes"))
+}
+
 /// A peer's private port.
 struct Peer {
     status: NodeStatus,
@@ -96,6 +103,7 @@ impl Peer {
             });
         let stop = CancellationToken::new();
         let routes: Routes = api::routes(registry, source, Arc::new(String::new), stop.clone());
+        let routes = api::guarded(routes, &keys());
         let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         Self { status, server, stop }
     }
@@ -136,7 +144,11 @@ fn world() -> World {
         journal,
         clock: Arc::new(SystemClock),
     };
-    let settings = PeersSettings { node: node.clone(), liveness: Duration::from_secs(300) };
+    let settings = PeersSettings {
+        node: node.clone(),
+        liveness: Duration::from_secs(300),
+        secret: keys().peers().clone(),
+    };
     let peers = Peers::new(settings, parts);
     let token = CancellationToken::new();
     let signals = PeersSignals {

@@ -18,6 +18,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 use super::super::*;
 use crate::{
+    access::PeerSecret,
     clock::SystemClock,
     router::{PeerServing, StartFailure},
 };
@@ -161,7 +162,10 @@ impl Stack {
             journal: journal.clone(),
             clock: Arc::new(SystemClock),
         };
-        let peers = Peers::new(PeersSettings { node: NodeId::new(name), liveness }, parts);
+        let peers = Peers::new(
+            PeersSettings { node: NodeId::new(name), liveness, secret: PeerSecret::default() },
+            parts,
+        );
         let (noticed, notices) = watch::channel(0);
         let (accepted, connections) = watch::channel(0);
         let manner = watch::Sender::new(Manner::Answers);
