@@ -1,11 +1,13 @@
 //! Arguments as they are typed. What they mean is for the commands; [`crate::settings`] resolves the ones
 //! that all share.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use clap_complete::Shell;
 use maelstrom_core::{event_source::EventSourceKind, journal::Kind};
+
+use crate::token::Token;
 
 pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:8374";
 const DEFAULT_FILE: &str = "maelstrom.yml";
@@ -35,6 +37,12 @@ pub(crate) struct GlobalArgs {
     /// Private gateway of any node
     #[arg(long, global = true, env = "MAELSTROM_PRIVATE_URL", default_value = DEFAULT_URL)]
     pub(crate) url: String,
+    /// Token of the management API, where it asks for one; seen by all in the list of processes
+    #[arg(long, global = true, env = "MAEL_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub(crate) token: Option<Token>,
+    /// File with the token; wins over --token
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// Form of the output
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     pub(crate) output: Format,

@@ -10,7 +10,8 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Request, Response, StatusCode,
     body::Incoming,
-    header::{CONTENT_TYPE, USER_AGENT},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT},
+    http::request,
 };
 use hyper_util::{
     client::legacy::{Client as HttpClient, Error as HttpError, connect::HttpConnector},
@@ -18,7 +19,7 @@ use hyper_util::{
 };
 use maelstrom_core::{
     ports::BoxFuture,
-    rpc::{self, CallError, Transport, TransportError},
+    rpc::{self, CallError, RpcError, Transport, TransportError},
     wire::Method,
 };
 
@@ -42,6 +43,7 @@ pub(crate) struct Api {
 
 pub(crate) struct HttpTransport {
     base: BaseUrl,
+    authorization: Option<HeaderValue>,
     http: HttpClient<HttpConnector, Full<Bytes>>,
     timeout: Duration,
 }
@@ -50,7 +52,7 @@ pub(crate) struct HttpTransport {
 
 impl Api {
     pub(crate) fn new(settings: &Settings) -> Self {
-        Self { client: rpc::Client::new(HttpTransport::new(settings.url.clone(), settings.timeout)) }
+        Self { client: rpc::Client::new(HttpTransport::new(settings)) }
     }
 
     pub(crate) fn address(&self) -> String {
@@ -89,8 +91,8 @@ impl Api {
     /// Begins a stream. Its end is nobody's failure; how long it may be silent is the caller's.
     pub(crate) async fn stream(&self, path_and_query: &str) -> Result<Incoming, Failure> {
         let transport = self.client.transport();
-        let request = Request::get(format!("{}{path_and_query}", transport.base.as_str()))
-            .header(USER_AGENT, AGENT)
+        let request = transport
+            .signed(Request::get(format!("{}{path_and_query}", transport.base.as_str())))
             .body(Full::default());
         let method = path_and_query.split('?').next().unwrap_or(path_and_query).to_owned();
         let body = async {
@@ -109,11 +111,27 @@ fn stream_name(path: &str) -> &'static str {
 // === impl HttpTransport ===
 
 impl HttpTransport {
-    fn new(base: BaseUrl, timeout: Duration) -> Self {
+    fn new(settings: &Settings) -> Self {
+        let Settings { url, authorization, timeout, .. } = settings;
+        let (base, authorization, timeout) = (url.clone(), authorization.clone(), *timeout);
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT.min(timeout)));
         connector.set_nodelay(true);
-        Self { base, http: HttpClient::builder(TokioExecutor::new()).build(connector), timeout }
+        Self {
+            base,
+            authorization,
+            http: HttpClient::builder(TokioExecutor::new()).build(connector),
+            timeout,
+        }
+    }
+
+    /// Says who asks.
+    fn signed(&self, request: request::Builder) -> request::Builder {
+        let request = request.header(USER_AGENT, AGENT);
+        match &self.authorization {
+            Some(authorization) => request.header(AUTHORIZATION, authorization),
+            None => request,
+        }
     }
 
     /// Sends `request` and waits for the head of a 200 answer.
@@ -129,16 +147,20 @@ impl HttpTransport {
         let status = response.status().as_u16();
         let body = Limited::new(response.into_body(), SHOWN_BYTES).collect();
         let text = match tokio::time::timeout(self.timeout, body).await {
-            Ok(Ok(body)) => String::from_utf8_lossy(&body.to_bytes()).trim().to_owned(),
+            Ok(Ok(body)) => {
+                let body = body.to_bytes();
+                let said = RpcError::in_answer(&body).map(|error| error.message);
+                said.unwrap_or_else(|| String::from_utf8_lossy(&body).trim().to_owned())
+            }
             _ => String::new(),
         };
         Err(TransportError::Status { address: self.address(), status, text })
     }
 
     async fn exchange(&self, body: Bytes) -> Result<Bytes, TransportError> {
-        let request = Request::post(format!("{}/_mael/v1", self.base.as_str()))
+        let request = self
+            .signed(Request::post(format!("{}/_mael/v1", self.base.as_str())))
             .header(CONTENT_TYPE, "application/json")
-            .header(USER_AGENT, AGENT)
             .body(Full::new(body))
             .map_err(|error| self.broken(&error.to_string()))?;
         let answer = Limited::new(self.send(request).await?.into_body(), MAX_ANSWER_BYTES).collect().await;

@@ -15,7 +15,11 @@ Exit codes:
     4  the daemon can't be reached, or its store fails
     5  somebody else changed it in the meantime: look at it and try again
     6  timed out
+    7  not allowed: the API token is missing, wrong, or may only look
   130  interrupted (Ctrl-C)";
+
+const FORBIDDEN: &str =
+    "whose token is it? one of MAEL_API_TOKEN may change things, one of MAEL_API_TOKEN_READONLY may not";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -25,6 +29,7 @@ pub(crate) enum Exit {
     Unreachable = 4,
     Conflict = 5,
     TimedOut = 6,
+    Denied = 7,
 }
 
 /// A failure, ready to be told.
@@ -102,6 +107,14 @@ impl Failure {
                 Self::new(Exit::TimedOut, format!("{address} did not answer {method} within {seconds} s"))
                     .hint("--timeout sets how long to wait; the daemon may have done it nevertheless")
             }
+            TransportError::Status { address, status: 401, text } => {
+                Self::new(Exit::Denied, format!("{address} refused {method}: {text}")).hint(
+                    "give maelctl one of the node's tokens: --token-file FILE, or MAEL_API_TOKEN in the environment",
+                )
+            }
+            TransportError::Status { address, status: 403, text } => {
+                Self::new(Exit::Denied, format!("{address} refused {method}: {text}")).hint(FORBIDDEN)
+            }
             TransportError::Status { address, status, text } => {
                 let message = format!("{address} answered {method} with HTTP status {status}: {text}");
                 Self::new(Exit::Unreachable, message)
@@ -124,6 +137,7 @@ impl From<CallError> for Failure {
                     code::NOT_FOUND => Exit::NotFound,
                     code::NOT_CURRENT => Exit::Conflict,
                     code::STORE => Exit::Unreachable,
+                    code::UNAUTHENTICATED | code::FORBIDDEN => Exit::Denied,
                     _ => Exit::Failed,
                 };
                 let mut failure = Self::new(exit, refusal(&error));
@@ -132,6 +146,7 @@ impl From<CallError> for Failure {
                         Some("somebody changed it in the meantime: look and try again".into())
                     }
                     code::STORE => Some("the daemon runs, but its store fails: see its log".into()),
+                    code::FORBIDDEN => Some(FORBIDDEN.into()),
                     code::NO_METHOD => {
                         Some(format!("the daemon does not know {method}: is it older than maelctl?"))
                     }
@@ -167,12 +182,17 @@ mod tests {
         let refused = |code| CallError::Refused { method: "S.M", error: RpcError::new(code, "why") };
         let transport = |error| CallError::Transport { method: "S.M", error };
         let address = || "http://h".to_owned();
+        let status = |status| TransportError::Status { address: address(), status, text: "why".into() };
         for (error, exit) in [
             (refused(code::INVALID), Exit::Failed),
             (refused(code::NOT_FOUND), Exit::NotFound),
             (refused(code::NOT_CURRENT), Exit::Conflict),
             (refused(code::STORE), Exit::Unreachable),
             (refused(code::NO_METHOD), Exit::Failed),
+            (refused(code::FORBIDDEN), Exit::Denied),
+            (transport(status(401)), Exit::Denied),
+            (transport(status(403)), Exit::Denied),
+            (transport(status(404)), Exit::Unreachable),
             (
                 transport(TransportError::Connect { address: address(), reason: "r".into() }),
                 Exit::Unreachable,
@@ -198,9 +218,15 @@ mod tests {
 
     #[test]
     fn every_exit_code_is_documented() {
-        for exit in
-            [Exit::Failed, Exit::Usage, Exit::NotFound, Exit::Unreachable, Exit::Conflict, Exit::TimedOut]
-        {
+        for exit in [
+            Exit::Failed,
+            Exit::Usage,
+            Exit::NotFound,
+            Exit::Unreachable,
+            Exit::Conflict,
+            Exit::TimedOut,
+            Exit::Denied,
+        ] {
             assert!(
                 EXIT_CODES.lines().any(|line| line.trim().starts_with(&format!("{} ", exit as u8))),
                 "{exit:?}"

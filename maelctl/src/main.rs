@@ -1,6 +1,6 @@
 //! The Maelstrom command line: arguments in, an exit code out.
 //!
-//! [`cli`] has the arguments as typed, [`settings`] what they mean, [`client`] talks to the daemon,
+//! [`cli`] has the arguments as typed, [`settings`] what they mean, [`token`] who asks, [`client`] talks to the daemon,
 //! [`commands`] has one module a noun, [`output`] is the only one that prints, and [`failure`] knows the
 //! exit codes. Ctrl-C is left to the system: it ends the program at once, also at a question; what the
 //! daemon was told to do, it does.
@@ -12,6 +12,7 @@ mod differences;
 mod failure;
 mod output;
 mod settings;
+mod token;
 
 use std::process::ExitCode;
 

@@ -2,14 +2,19 @@
 
 use std::{io::IsTerminal, time::Duration};
 
+use hyper::header::HeaderValue;
+
 use crate::{
     cli::{ColorWhen, DEFAULT_URL, Format, GlobalArgs},
     failure::Failure,
+    token::Token,
 };
 
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) url: BaseUrl,
+    /// Who asks, as a header; it hides itself.
+    pub(crate) authorization: Option<HeaderValue>,
     pub(crate) format: Format,
     pub(crate) headers: bool,
     pub(crate) color: bool,
@@ -27,6 +32,7 @@ impl Settings {
         Ok(Self {
             // A variable that is set to nothing is as good as unset.
             url: BaseUrl::parse(if args.url.is_empty() { DEFAULT_URL } else { &args.url })?,
+            authorization: Token::resolve(args.token.as_ref(), args.token_file.as_deref())?,
             format: args.output,
             headers: !args.no_headers,
             color: color(args.color),

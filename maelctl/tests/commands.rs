@@ -290,3 +290,29 @@ fn ctrl_c_ends_it() {
     const SIGINT: i32 = 2;
     assert_eq!(child.wait().unwrap().signal(), Some(SIGINT));
 }
+
+#[test]
+fn a_token_opens_what_asks_for_one_and_is_shown_nowhere() {
+    let api =
+        Api::start(Behaviour { token: Some("open-sesame"), log_streams_end: true, ..Default::default() });
+    let text = fails(&api.url, "project ls", 7);
+    assert!(text.contains("a token is asked for") && text.contains("--token-file"), "{text}");
+    fails(&api.url, "logs --no-follow", 7);
+    for line in ["project ls --token wrong-sesame", "project ls -o json --token wrong-sesame"] {
+        let text = fails(&api.url, line, 7);
+        assert!(!text.contains("wrong-sesame"), "{text}");
+    }
+    let text = fails(&api.url, "project ls --token \u{fc}-sesame", 2);
+    assert!(!text.contains("sesame"), "{text}");
+    let help = shows(&api.url, "project ls --help --token open-sesame");
+    assert!(help.contains("--token-file") && !help.contains("sesame"), "{help}");
+
+    shows(&api.url, "project ls --token open-sesame");
+    shows(&api.url, "logs --no-follow --token open-sesame");
+    let (_folder, path) = file("open-sesame\n");
+    shows(&api.url, &format!("project ls --token wrong-sesame --token-file {path}"));
+    let by_variable = program(&api.url, &["project", "ls"]).env("MAEL_API_TOKEN", "open-sesame").output();
+    assert!(by_variable.unwrap().status.success());
+    let help = program(&api.url, &["project", "ls", "--help"]).env("MAEL_API_TOKEN", "open-sesame").output();
+    assert!(!stdout(&help.unwrap()).contains("sesame"));
+}

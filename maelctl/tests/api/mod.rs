@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::{Request, Response, body::Frame, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use maelstrom_core::{
-    rpc::{Registry, RpcError},
+    rpc::{Registry, RpcError, code},
     wire,
 };
 use tokio::{net::TcpListener, sync::oneshot};
@@ -30,6 +30,8 @@ pub(crate) struct Behaviour {
     pub(crate) silent: bool,
     /// Each log stream ends after its lines.
     pub(crate) log_streams_end: bool,
+    /// Asked for with everything.
+    pub(crate) token: Option<&'static str>,
 }
 
 pub(crate) struct Api {
@@ -109,6 +111,13 @@ async fn answer(
         std::future::pending::<()>().await;
     }
     let full = |bytes: Bytes| Full::new(bytes).boxed();
+    let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    if let Some(token) = behaviour.token
+        && authorization != Some(&format!("Bearer {token}"))
+    {
+        let error = RpcError::new(code::UNAUTHENTICATED, "a token is asked for");
+        return Response::builder().status(401).body(full(error.into_answer())).unwrap();
+    }
     match request.uri().path() {
         "/_mael/v1" if !behaviour.foreign => {
             let body = request.into_body().collect().await.unwrap().to_bytes();
