@@ -23,6 +23,8 @@ describe.skipIf(!ENDPOINT)('three nodes', () => {
       MAEL_TOTAL_MEMORY: '512',
       MAEL_NODE_LIVENESS_SECONDS: '20',
       MAEL_DRAIN_SECONDS: '8',
+      // Nodes prove themselves to each other; the page is open.
+      MAEL_CLUSTER_SECRET: 'cluster-0123456789abcdef',
     }
     initStore(shared)
     for (const name of ['one', 'two', 'three']) daemons.push(await Daemon.start(name, shared))

@@ -108,8 +108,10 @@ export class Daemon {
   }
 
   async call<T>(method: string, input: object): Promise<T> {
+    const token = this.environment.MAEL_API_TOKEN
     const response = await fetch(`http://127.0.0.1:${this.privatePort}/_mael/v1`, {
       method: 'POST',
+      headers: token ? { Authorization: `Bearer ${token}` } : {},
       body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params: [input] }),
     })
     const answer = (await response.json()) as { result: T; error?: { message: string } }
@@ -156,6 +158,14 @@ export class Daemon {
   async ended(): Promise<void> {
     const child = this.#process
     await until(`${this.node} to end`, () => Promise.resolve(child?.exitCode != null || child?.signalCode != null))
+  }
+
+  /** With these variables from now on. */
+  async restart(more: Record<string, string>): Promise<void> {
+    this.signal('SIGTERM')
+    await this.ended()
+    Object.assign(this.environment, more)
+    await this.run()
   }
 
   /** Its containers stop with it. */

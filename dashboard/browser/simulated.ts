@@ -373,6 +373,7 @@ export class Simulated {
       response.writeHead(401).end('a token is needed\n')
       return
     }
+    if (this.options.token) response.setHeader('Maelstrom-Access', 'change')
     if (url.pathname === '/_mael/v1/live') {
       response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' })
       this.#clients.add(response)

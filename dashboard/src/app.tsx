@@ -3,7 +3,7 @@ import { signal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import { judged } from './derived'
 import { age, heard, link, cluster, tick, trouble } from './live/feed'
-import { wanted } from './live/session'
+import { access, signOut, wanted } from './live/session'
 import { span } from './model/format'
 import { route, type View } from './model/route'
 import { Mark } from './parts/basics'
@@ -86,6 +86,18 @@ function Frame() {
         </nav>
         <div class="right">
           <Connection />
+          {access.value === 'read' && (
+            <span class="badge plain" title="This token may look and change nothing.">
+              read only
+            </span>
+          )}
+          {access.value !== 'open' && (
+            <button type="button" class="icon" onClick={signOut} title="Sign out" aria-label="Sign out">
+              <svg viewBox="0 0 20 20" aria-hidden="true">
+                <path d="M8 3H4v14h4M8.5 10H17M13.5 6.5L17 10l-3.5 3.5" />
+              </svg>
+            </button>
+          )}
           <button
             type="button"
             class="icon"

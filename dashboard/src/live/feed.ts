@@ -62,13 +62,16 @@ export function start(): void {
         stop.abort()
         link.value = 'resting'
       }, HIDDEN)
-    } else if (stop.signal.aborted) {
+    } else if (stop.signal.aborted && wanted.peek() !== 'left') {
       connect()
     }
   })
   // Entered anew: not only with the next try.
   wanted.subscribe((why) => {
-    if (why === undefined && link.peek() === 'lost') {
+    if (why === 'left') {
+      stop.abort()
+      forget()
+    } else if (why === undefined && (link.peek() === 'lost' || stop.signal.aborted)) {
       stop.abort()
       connect()
     }
@@ -79,6 +82,16 @@ export function start(): void {
     if (tick.value % SLOW === 0) slowTick.value++
   }, 1_000)
   connect()
+}
+
+/** Nothing of what was told is there for whoever comes next. */
+function forget(): void {
+  batch(() => {
+    state.value = NOTHING
+    heard.value = 0
+    link.value = 'connecting'
+    trouble.value = ''
+  })
 }
 
 async function keep(stop: AbortSignal): Promise<void> {

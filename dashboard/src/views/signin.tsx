@@ -2,6 +2,12 @@
 import { useState } from 'preact/hooks'
 import { signIn, wanted } from '../live/session'
 
+const REASONS = {
+  missing: 'This node asks for its API token.',
+  wrong: 'The node does not take this token.',
+  left: 'You are signed out. The token is forgotten.',
+}
+
 export function SignIn() {
   const [token, setToken] = useState('')
   return (
@@ -13,7 +19,7 @@ export function SignIn() {
         }}
       >
         <h1>Maelstrom</h1>
-        <p>{wanted.value === 'wrong' ? 'The node does not take this token.' : 'This node asks for its API token.'}</p>
+        <p>{REASONS[wanted.value ?? 'missing']}</p>
         <label>
           Token
           <input
@@ -24,6 +30,7 @@ export function SignIn() {
             value={token}
             onInput={(event) => setToken(event.currentTarget.value)}
             aria-invalid={wanted.value === 'wrong'}
+            spellcheck={false}
           />
         </label>
         <button type="submit" class="primary">

@@ -3,6 +3,7 @@ import { signal } from '@preact/signals'
 import { useState } from 'preact/hooks'
 import { now, cluster, tick } from '../live/feed'
 import { call } from '../live/rpc'
+import { access } from '../live/session'
 import type { Source } from '../live/wire'
 import { at, moment, until } from '../model/format'
 import { query, setQuery } from '../model/route'
@@ -150,6 +151,7 @@ const pending = signal<ReadonlyMap<string, boolean>>(new Map())
 function Switch({ source }: { source: Source }) {
   const [error, setError] = useState('')
   const asked = pending.value.get(source.name)
+  const readonly = access.value === 'read'
   const waits = asked !== undefined && asked !== source.enabled
   const toggle = async () => {
     const enabled = !source.enabled
@@ -169,7 +171,8 @@ function Switch({ source }: { source: Source }) {
         role="switch"
         aria-checked={source.enabled}
         aria-busy={waits}
-        disabled={waits}
+        disabled={waits || readonly}
+        title={readonly ? 'Your token may look and change nothing' : undefined}
         aria-label={`${source.name} enabled`}
         class="switch"
         onClick={() => void toggle()}
