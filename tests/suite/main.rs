@@ -8,8 +8,10 @@
 //! * `restart` – the daemon's own end and beginning: adoption, crashes
 //! * `events` – cron
 //! * `api` – raw JSON of the management API
+//! * `access` – who may do what, and what nobody gets to see
 //! * `protocol` – bytes that no honest client sends
 
+mod access;
 mod api;
 mod events;
 mod faults;
