@@ -14,6 +14,7 @@ mod methods;
 mod refusal;
 mod status;
 mod stored;
+mod veil;
 
 pub use access::*;
 pub use entities::*;
@@ -22,6 +23,8 @@ pub use live::*;
 pub use methods::*;
 pub use refusal::*;
 pub use status::*;
+pub use veil::VEILED;
+pub(crate) use veil::VEILED_PUT;
 
 use serde::{Deserialize, Deserializer};
 

@@ -376,3 +376,60 @@ async fn http2_callers_are_asked_for_a_token_too() -> Result<()> {
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     Ok(())
 }
+
+const KEY: &str = "seal-0123456789abcdef";
+const HIDDEN: &str = "hunter2-of-the-environment";
+
+#[tokio::test]
+async fn secrets_are_sealed_in_the_store_and_told_to_nobody_who_only_looks() -> Result<()> {
+    let mut daemon = Daemon::prepare().await?;
+    daemon.set("MAEL_API_TOKEN", ADMIN).set("MAEL_API_TOKEN_READONLY", READER);
+    daemon.set("MAEL_SECRETS_KEY", KEY).set("MAEL_LOG_LEVEL", "debug").start().await?;
+    let api = daemon.api_with(ADMIN);
+    let environment = json!({ "environment": [{ "name": "GREETING", "value": HIDDEN }], "minInstances": 1 });
+    api.put_component("web", environment, json!({ "pullPassword": HIDDEN })).await?;
+    api.wait_instances("web", 1).await?;
+    let inside = daemon.private().component("web", "/process").await?.json()?;
+    assert_eq!(inside["environment"]["GREETING"], HIDDEN);
+
+    let reader = daemon.api_with(READER);
+    let mut told = daemon.whole_log();
+    for (method, params) in [
+        ("MaelstromService.ListComponents", json!({})),
+        ("MaelstromService.GetComponent", json!({ "name": "web" })),
+        ("MaelstromService.DescribeComponent", json!({ "name": "web" })),
+        ("MaelstromService.ExplainComponent", json!({ "name": "web" })),
+        ("MaelstromService.ListEvents", json!({})),
+        ("NodeService.Observe", json!({})),
+    ] {
+        told += &reader.rpc(method, params).await?.to_string();
+    }
+    told += &daemon.private().token(READER).get("/_mael/metrics").await?.text();
+    assert!(!told.contains(HIDDEN) && told.contains("GREETING"), "{told}");
+    // What was shown in its place is no value.
+    let shown = reader.rpc("MaelstromService.GetComponent", json!({ "name": "web" })).await?;
+    let refused = api.rpc("MaelstromService.PutComponent", json!({ "component": shown["component"] })).await;
+    assert!(format!("{refused:?}").contains("write the value itself"), "{refused:?}");
+
+    daemon.stop().await?;
+    for entry in std::fs::read_dir(daemon.folder())? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("store.db")) {
+            let bytes = std::fs::read(&path)?;
+            let found = bytes.windows(HIDDEN.len()).any(|window| window == HIDDEN.as_bytes());
+            assert!(!found, "{} holds a secret", path.display());
+        }
+    }
+    // Another key first: what the old one sealed still opens.
+    daemon.set("MAEL_SECRETS_KEY", &format!("{NEXT},{KEY}")).start().await?;
+    let kept = daemon.api_with(ADMIN).rpc("MaelstromService.GetComponent", json!({ "name": "web" })).await?;
+    assert_eq!(kept["component"]["environment"][0]["value"], HIDDEN);
+    daemon.stop().await?;
+    // Without it the component is said to be unreadable, and is still there.
+    daemon.set("MAEL_SECRETS_KEY", NEXT).start().await?;
+    assert!(
+        daemon.api_with(ADMIN).rpc("MaelstromService.GetComponent", json!({ "name": "web" })).await.is_err()
+    );
+    assert!(daemon.whole_log().contains("MAEL_SECRETS_KEY has to list it"), "{}", daemon.log());
+    Ok(())
+}

@@ -127,6 +127,9 @@ pub(super) fn environment(
             problems.add(field, format!("'{}' is not the name of a variable", pair.name.escape_debug()));
             continue;
         }
+        if pair.value == wire::VEILED {
+            problems.add(field, format!("'{}' {}", pair.name.escape_debug(), wire::VEILED_PUT));
+        }
         variables.retain(|(name, _)| *name != pair.name);
         variables.push((pair.name.clone(), pair.value.clone()));
     }

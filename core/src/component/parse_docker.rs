@@ -29,6 +29,9 @@ fn checked(wire: &wire::DockerComponent, problems: &mut Problems) -> DockerSpec 
             .add("limitMemoryMiB", format!("is {limit}, less than reserveMemoryMiB, {reserve_memory_mib}"));
     }
     let protocols = [(HttpProtocol::Http1, "http1"), (HttpProtocol::H2c, "h2c")];
+    if wire.pull_password.as_deref() == Some(wire::VEILED) {
+        problems.add("pullPassword", wire::VEILED_PUT);
+    }
     DockerSpec {
         image: wire.image.trim().to_owned(),
         command: non_empty(&wire.command),

@@ -107,6 +107,9 @@ fn cron(wire: &wire::CronEventSource, problems: &mut Problems) -> Option<CronSou
         if !token || header.value.bytes().any(|b| b < 0x20 && b != b'\t' || b == 0x7f) {
             problems.add("http.headers", format!("'{}' is not an HTTP header", header.name.escape_debug()));
         }
+        if header.value == wire::VEILED {
+            problems.add("http.headers", format!("'{}' {}", header.name.escape_debug(), wire::VEILED_PUT));
+        }
         headers.push((header.name.clone(), header.value.clone()));
     }
     Some(CronSource {

@@ -48,11 +48,23 @@ impl Registry {
 
     /// Answers method `M` with `handler`.
     #[must_use]
-    pub fn on<M, F, Fut>(mut self, _method: M, handler: F) -> Self
+    pub fn on<M, F, Fut>(self, method: M, handler: F) -> Self
     where
         M: Method,
         M::Input: 'static,
         F: Fn(M::Input) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<M::Output, RpcError>> + Send + 'static,
+    {
+        self.on_for(method, move |input, _| handler(input))
+    }
+
+    /// Like [`Registry::on`], for a handler whose answer depends on what the caller may do.
+    #[must_use]
+    pub fn on_for<M, F, Fut>(mut self, _method: M, handler: F) -> Self
+    where
+        M: Method,
+        M::Input: 'static,
+        F: Fn(M::Input, Access) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<M::Output, RpcError>> + Send + 'static,
     {
         let handler = Arc::new(handler);
@@ -62,7 +74,10 @@ impl Registry {
             Box::pin(async move {
                 let input = input?;
                 check(M::NAME, M::access(&input), granted)?;
-                let output = handler(input).await?;
+                let mut output = handler(input, granted).await?;
+                if granted == Access::Read {
+                    M::veil(&mut output);
+                }
                 to_raw_value(&output).map_err(|error| {
                     RpcError::new(code::OTHER, format!("the answer can't be written: {error}"))
                 })

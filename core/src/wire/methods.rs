@@ -6,7 +6,7 @@ use super::{
     Access, Component, ComponentDemand, DescribeComponentOutput, DescribeEventSourceInput,
     DescribeEventSourceOutput, EventSource, EventSourceWithStatus, JournalEvent, NodeStatus, ObserveInput,
     ObserveOutput, Project, ReadHistoryOutput, ReadTrafficInput, ReadTrafficOutput, TestEventSourceInput,
-    TestEventSourceOutput, null_default,
+    TestEventSourceOutput, null_default, veil,
 };
 
 /// A method of the API: the type that names it ties input and output together, so that client and
@@ -19,10 +19,13 @@ pub trait Method {
 
     /// What a caller needs to have it done.
     fn access(input: &Self::Input) -> Access;
+
+    /// Hides in the answer what somebody who may only look is not shown.
+    fn veil(_output: &mut Self::Output) {}
 }
 
 macro_rules! methods {
-    ($($access:ident => $name:ident, $wire:literal, $input:ty, $output:ty;)*) => {
+    ($($access:ident => $name:ident, $wire:literal, $input:ty, $output:ty $(, $veil:path)?;)*) => {
         $(
             #[derive(Clone, Copy, Debug)]
             pub struct $name;
@@ -35,6 +38,10 @@ macro_rules! methods {
                 fn access(input: &$input) -> Access {
                     $access(input)
                 }
+
+                $(fn veil(output: &mut $output) {
+                    $veil(output);
+                })?
             }
         )*
 
@@ -45,20 +52,23 @@ macro_rules! methods {
 
 methods! {
     read => ListProjects, "MaelstromService.ListProjects", ListProjectsInput, ListProjectsOutput;
-    put_project => PutProject, "MaelstromService.PutProject", PutProjectInput, PutProjectOutput;
-    read => GetProject, "MaelstromService.GetProject", NameInput, GetProjectOutput;
+    put_project => PutProject, "MaelstromService.PutProject", PutProjectInput, PutProjectOutput, veil::changes;
+    read => GetProject, "MaelstromService.GetProject", NameInput, GetProjectOutput, veil::project;
     change => RemoveProject, "MaelstromService.RemoveProject", NameInput, RemoveOutput;
     change => PutComponent, "MaelstromService.PutComponent", PutComponentInput, PutOutput;
-    read => GetComponent, "MaelstromService.GetComponent", NameInput, GetComponentOutput;
+    read => GetComponent, "MaelstromService.GetComponent", NameInput, GetComponentOutput,
+        veil::component;
     change => RemoveComponent, "MaelstromService.RemoveComponent", NameInput, RemoveOutput;
-    read => ListComponents, "MaelstromService.ListComponents", ListComponentsInput, ListComponentsOutput;
+    read => ListComponents, "MaelstromService.ListComponents", ListComponentsInput, ListComponentsOutput,
+        veil::components;
     change => PutEventSource, "MaelstromService.PutEventSource", PutEventSourceInput, PutOutput;
-    read => GetEventSource, "MaelstromService.GetEventSource", NameInput, GetEventSourceOutput;
+    read => GetEventSource, "MaelstromService.GetEventSource", NameInput, GetEventSourceOutput,
+        veil::event_source;
     change => RemoveEventSource, "MaelstromService.RemoveEventSource", NameInput, RemoveOutput;
     change => ToggleEventSources, "MaelstromService.ToggleEventSources",
         ToggleEventSourcesInput, ToggleEventSourcesOutput;
     read => ListEventSources, "MaelstromService.ListEventSources",
-        ListEventSourcesInput, ListEventSourcesOutput;
+        ListEventSourcesInput, ListEventSourcesOutput, veil::event_sources;
     peer => NotifyDataChanged, "MaelstromService.NotifyDataChanged",
         NotifyDataChangedInput, NotifyDataChangedOutput;
     // Added to the original contract:
@@ -69,7 +79,7 @@ methods! {
     read => ReadHistory, "MaelstromService.ReadHistory", NameInput, ReadHistoryOutput;
     read => DescribeComponent, "MaelstromService.DescribeComponent", NameInput, DescribeComponentOutput;
     read => DescribeEventSource, "MaelstromService.DescribeEventSource",
-        DescribeEventSourceInput, DescribeEventSourceOutput;
+        DescribeEventSourceInput, DescribeEventSourceOutput, veil::described;
     change => TestEventSource, "MaelstromService.TestEventSource",
         TestEventSourceInput, TestEventSourceOutput;
 

@@ -23,6 +23,10 @@ impl Digest {
         known.iter().fold(none, |found, one| found | one.0.ct_eq(&self.0)).into()
     }
 
+    pub(super) fn into_bytes(self) -> [u8; 32] {
+        self.0
+    }
+
     pub(super) fn to_hex(&self) -> String {
         use std::fmt::Write as _;
         self.0.iter().fold(String::with_capacity(64), |mut text, byte| {

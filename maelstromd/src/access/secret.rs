@@ -1,4 +1,4 @@
-//! A token or secret as an operator wrote it. It can be digested and nothing else: whoever prints one prints
+//! A token or secret as an operator wrote it. It can be digested and made a key of, and nothing else: whoever prints one prints
 //! that it is hidden.
 
 use super::digest::Digest;
@@ -25,6 +25,11 @@ impl Secret {
     pub fn list(text: &str) -> Option<Vec<Self>> {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         parts.map(Self::new).collect()
+    }
+
+    /// A key for one purpose.
+    pub(crate) fn derive(&self, purpose: &str) -> [u8; 32] {
+        self.digest(purpose).into_bytes()
     }
 
     pub(super) fn digest(&self, purpose: &str) -> Digest {

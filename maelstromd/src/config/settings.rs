@@ -24,6 +24,8 @@ pub struct Settings {
     pub api_tokens_readonly: Vec<Secret>,
     #[serde(rename = "cluster_secret", default, deserialize_with = "secrets")]
     pub cluster_secrets: Vec<Secret>,
+    #[serde(rename = "secrets_key", default, deserialize_with = "secrets")]
+    pub secrets_keys: Vec<Secret>,
     #[serde(default, deserialize_with = "unless_empty")]
     pub node_id: Option<String>,
     pub state_dir: PathBuf,

@@ -101,6 +101,8 @@ pub const SETTINGS: &[Setting] = &[
         "comma-separated tokens that may look and change nothing").secret(),
     setting("MAEL_CLUSTER_SECRET", "cluster_secret", Kind::Secrets, None,
         "comma-separated secrets by which nodes know each other: the first is used, all are taken; unset: MAEL_API_TOKEN").secret(),
+    setting("MAEL_SECRETS_KEY", "secrets_key", Kind::Secrets, None,
+        "comma-separated keys that seal environment values and registry passwords in the store: the first seals, all open; unset: nothing is sealed").secret(),
     setting("MAEL_NODE_ID", "node_id", Kind::NodeId, None,
         "name of this node, unique and the same after a restart; unset: made once and kept beside the store, in a cluster in MAEL_STATE_DIR"),
     setting("MAEL_STATE_DIR", "state_dir", Kind::Text, Some("."),

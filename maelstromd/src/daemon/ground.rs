@@ -39,7 +39,7 @@ impl Ground {
     /// Opens the store first: who holds it may read and make the node's name.
     pub(super) async fn open(settings: &Settings) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = store::open(&settings.store, &clock).await?;
+        let store = store::open(&settings.store, &settings.secrets_keys, &clock).await?;
         let beside = beside(settings);
         let id = match &settings.node_id {
             Some(name) => NodeId::new(name.as_str()),

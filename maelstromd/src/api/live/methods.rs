@@ -8,7 +8,7 @@ use maelstrom_core::{
     names::{ComponentName, NodeId},
     project_file,
     rpc::{Registry, RpcError},
-    wire::{self, HistorySample, ListEventsInput, TrafficSample},
+    wire::{self, Access, HistorySample, ListEventsInput, TrafficSample},
 };
 
 use super::{History, history::STEP_MILLIS};
@@ -46,8 +46,8 @@ impl Observer {
                 let this = history.clone();
                 async move { this.history(&input.name).await }
             })
-            .on(wire::DescribeComponent, move |input: wire::NameInput| {
-                std::future::ready(describe.describe(&input.name))
+            .on_for(wire::DescribeComponent, move |input: wire::NameInput, granted| {
+                std::future::ready(describe.describe(&input.name, granted))
             })
     }
 
@@ -81,16 +81,19 @@ impl Observer {
         Ok(wire::ReadHistoryOutput { step_millis: STEP_MILLIS, samples, missing })
     }
 
-    fn describe(&self, name: &str) -> Result<wire::DescribeComponentOutput, RpcError> {
+    fn describe(&self, name: &str, granted: Access) -> Result<wire::DescribeComponentOutput, RpcError> {
         let configuration = self.configuration.current();
         let component = components::get(&configuration.wire, name)?;
         let own =
             |source: &&wire::EventSourceWithStatus| source.event_source.component_name == component.name;
         let event_sources = configuration.wire.event_sources.iter().filter(own).cloned().collect();
-        let project = wire::Project {
+        let mut project = wire::Project {
             name: component.project_name.clone().unwrap_or_default(),
             components: vec![wire::ComponentWithEventSources { component, event_sources }],
         };
+        if granted == Access::Read {
+            project.veil();
+        }
         Ok(wire::DescribeComponentOutput { yaml: project_file::to_yaml(&project) })
     }
 }

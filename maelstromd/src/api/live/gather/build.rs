@@ -179,12 +179,10 @@ fn add_configuration(view: &mut View, before: Option<&View>, snapshot: &Snapshot
     for stored in &snapshot.wire.event_sources {
         let name = &stored.event_source.name;
         let next = parsed.get(name.as_str()).map(|source| next(source, recall, now)).unwrap_or_default();
-        let source = LiveSource {
-            source: stored.event_source.clone(),
-            enabled: stored.enabled,
-            next,
-            last: recall.result(name).cloned(),
-        };
+        let mut source = stored.event_source.clone();
+        // Everybody who may look gets the same stream.
+        source.veil();
+        let source = LiveSource { source, enabled: stored.enabled, next, last: recall.result(name).cloned() };
         put(&mut view.sources, before.map(|view| &view.sources), name.clone(), &source);
     }
 }
