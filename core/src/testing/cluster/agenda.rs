@@ -3,7 +3,10 @@
 use std::{cmp::Ordering, collections::BinaryHeap};
 
 use super::{messages::Packet, stored::Call, units::Stage};
-use crate::names::{ComponentName, NodeId};
+use crate::{
+    decide::drain::Step,
+    names::{ComponentName, NodeId},
+};
 
 #[derive(Debug)]
 pub(super) enum Event {
@@ -45,6 +48,8 @@ pub(super) enum Event {
     },
     /// A daemon is told to restart in place.
     Restart(usize),
+    /// Who wanted the node empty does so no more.
+    Undrain(usize),
     /// Somebody changes the configuration.
     Deploy,
     /// A fault that shows in nothing else ends.
@@ -96,7 +101,8 @@ pub(super) enum Wake {
         done: bool,
     },
     Cron,
-    Leaving(u8),
+    /// The time of a step is over; `None`: it may have ended.
+    Leaving(Option<Step>),
     /// The pause of a peer's notices.
     Notices,
 }

@@ -241,6 +241,7 @@ impl World {
     pub(super) fn world_of(&mut self, node: usize) -> Option<scheduler::World> {
         let now = self.moment(node);
         let forgets = self.story.planted == Some(Planted::ForgetsSilent);
+        let trusts = self.story.planted == Some(Planted::TrustsItsRight);
         let own = self.status(node);
         let daemon = self.daemon(node)?;
         let owned = daemon.lease.owns(&Role::new(ROLE), now);
@@ -274,7 +275,10 @@ impl World {
                 ..state
             });
         }
-        let confirmed_ago = confirmed.map_or(Duration::MAX, |at| now.since(at));
+        let confirmed_ago = match trusts {
+            true => Duration::ZERO,
+            false => confirmed.map_or(Duration::MAX, |at| now.since(at)),
+        };
         Some(scheduler::World { term, confirmed_ago, components, nodes })
     }
 

@@ -23,7 +23,12 @@ impl World {
                 // After everything has been started.
                 self.agenda.plan(30 * SECOND, Event::Trouble);
             }
-            Faults::All | Faults::Drains | Faults::Kills | Faults::Handovers => {
+            Faults::All
+            | Faults::Drains
+            | Faults::Kills
+            | Faults::Handovers
+            | Faults::Lapses
+            | Faults::Splits => {
                 self.plan_trouble(15 * SECOND);
             }
         }
@@ -68,7 +73,10 @@ impl World {
                 self.note(|_| "the store goes away".to_owned());
             }
             Faults::Drains => {
-                self.drain_one();
+                match self.chance.one_in(3) {
+                    true => self.empty_one(),
+                    false => self.drain_one(),
+                }
                 let pause = self.chance.between(5 * SECOND, 20 * SECOND);
                 self.plan_trouble(pause);
             }
@@ -80,6 +88,16 @@ impl World {
             Faults::Handovers => {
                 self.hand_over();
                 let pause = self.chance.between(6 * SECOND, 10 * SECOND);
+                self.plan_trouble(pause);
+            }
+            Faults::Lapses => {
+                self.cut_owner_off();
+                let pause = self.chance.between(24 * SECOND, 30 * SECOND);
+                self.plan_trouble(pause);
+            }
+            Faults::Splits => {
+                self.split_owner_off();
+                let pause = self.chance.between(30 * SECOND, 50 * SECOND);
                 self.plan_trouble(pause);
             }
             Faults::All => {
@@ -102,7 +120,10 @@ impl World {
             10 => self.slow_down(),
             11 | 12 => self.crash_container(),
             13 => self.break_image(),
-            14 => self.drain_one(),
+            14 => match self.chance.one_in(2) {
+                true => self.drain_one(),
+                false => self.empty_one(),
+            },
             15 => self.restart_in_place(),
             16 => self.join(),
             17 => self.deploy(),
@@ -154,12 +175,7 @@ impl World {
         let end = self.lasts(40);
         let side: Vec<usize> = (0..count).filter(|_| self.chance.one_in(3)).collect();
         self.note(|_| format!("nodes {side:?} are cut off until {:.3}", end as f64 / 1e6));
-        for one in &side {
-            for other in (0..count).filter(|other| !side.contains(other)) {
-                self.net.cut(*one, other, end);
-                self.net.cut(other, *one, end);
-            }
-        }
+        self.part_from_all(&side, end);
         if self.chance.one_in(3) {
             for one in side {
                 self.net.cut_store(one, end);
@@ -185,6 +201,48 @@ impl World {
         });
         self.net.cut_store(node, end);
         self.note_cuts();
+    }
+
+    /// Whoever decides can't tell the store that it lives, for longer than its lease lasts.
+    fn cut_owner_off(&mut self) {
+        let Some(owner) = self.whoever_decides() else { return };
+        let long = self.chance.between(16 * SECOND, 20 * SECOND);
+        let end = self.until(self.now + long);
+        self.note(|world| format!("{} can't reach the store for {long} µs", world.nodes[owner].id));
+        self.net.cut_store(owner, end);
+        self.note_cuts();
+    }
+
+    /// Whoever decides is alone with another node, and still believes that it does.
+    fn split_owner_off(&mut self) {
+        let Some(owner) = self.whoever_decides() else { return };
+        let other = self.some_node();
+        let long = self.chance.between(16 * SECOND, 24 * SECOND);
+        let end = self.until(self.now + long);
+        let side = [owner, other];
+        self.note(|_| format!("nodes {side:?} are cut off until {:.3}", end as f64 / 1e6));
+        self.part_from_all(&side, end);
+        for one in side {
+            self.net.cut_store(one, end);
+        }
+        for rate in &mut self.workload.rates {
+            *rate = self.chance.between(2_000, 10_000);
+        }
+        self.note_cuts();
+    }
+
+    fn part_from_all(&mut self, side: &[usize], end: u64) {
+        for one in side {
+            for other in (0..self.nodes.len()).filter(|other| !side.contains(other)) {
+                self.net.cut(*one, other, end);
+                self.net.cut(other, *one, end);
+            }
+        }
+    }
+
+    fn whoever_decides(&self) -> Option<usize> {
+        let role = Role::new(ROLE);
+        self.nodes.iter().position(|node| self.acts(node, &role).is_some())
     }
 
     fn store_goes_away(&mut self) {
@@ -238,12 +296,17 @@ impl World {
         self.begin_to_leave(node, Some(back), false);
     }
 
+    /// Somebody wants a node empty, and takes it back.
+    fn empty_one(&mut self) {
+        let node = self.some_node();
+        let end = self.lasts(40);
+        self.begin_to_empty(node);
+        self.agenda.plan(end, Event::Undrain(node));
+    }
+
     /// The decider orders something, which is late, and gives its role back meanwhile.
     fn hand_over(&mut self) {
-        let role = Role::new(ROLE);
-        let Some(decider) = self.nodes.iter().position(|node| self.acts(node, &role).is_some()) else {
-            return;
-        };
+        let Some(decider) = self.whoever_decides() else { return };
         let end = self.lasts(4);
         for other in (0..self.nodes.len()).filter(|other| *other != decider) {
             self.net.slow(decider, other, end, 3 * SECOND);

@@ -15,6 +15,7 @@
 mod agenda;
 mod calls;
 mod chance;
+mod coming;
 mod control;
 mod cron;
 mod decider;
@@ -78,6 +79,10 @@ pub enum Faults {
     Kills,
     /// Whoever decides is restarted, while what it has just ordered is late.
     Handovers,
+    /// Owners of roles can't reach the store, while clocks differ in speed as much as they may.
+    Lapses,
+    /// Whoever decides is cut off together with another node, while more is asked for.
+    Splits,
 }
 
 /// A rule that is broken on purpose.
@@ -85,7 +90,7 @@ pub enum Faults {
 pub enum Planted {
     /// Nodes take orders of any term.
     NoFencing,
-    /// Owners act until the very end of their lease, by clocks that are off by up to a tenth.
+    /// Owners act until the very end of their lease by their own clock.
     NoMargin,
     /// What came last is believed, whatever its run and version.
     NoVersions,
@@ -97,6 +102,8 @@ pub enum Planted {
     NoClaims,
     /// What runs on silent nodes is forgotten at once.
     ForgetsSilent,
+    /// Owners add what is limited as if their right had been confirmed just now.
+    TrustsItsRight,
     /// A configuration that can't be read is taken as an empty one.
     EmptyWhenAway,
 }
@@ -109,6 +116,21 @@ pub struct Broken {
     pub promise: String,
     /// What happened before, the newest last.
     pub trace: Vec<String>,
+}
+
+// === impl Faults ===
+
+impl Faults {
+    pub const ALL_KINDS: [Self; 8] = [
+        Self::All,
+        Self::None,
+        Self::StoreAway,
+        Self::Drains,
+        Self::Kills,
+        Self::Handovers,
+        Self::Lapses,
+        Self::Splits,
+    ];
 }
 
 // === impl Story ===

@@ -10,6 +10,7 @@ use super::{
     control::Control,
     cron::Cron,
     engine::Container,
+    leaving::LIMITS,
     messages::{Packet, Pending},
     peers::Link,
     router::Pool,
@@ -18,6 +19,7 @@ use super::{
 use crate::{
     component::Component,
     decide::{
+        drain::{Drain, Step},
         lease::{Bid, Lease, LeaseSettings, Tenure, Term},
         membership::{Membership, PeerView},
     },
@@ -60,6 +62,8 @@ pub(super) struct Node {
     pub(super) cut_until: u64,
     /// Components whose starts fail here, and until when.
     pub(super) failing: BTreeMap<ComponentName, u64>,
+    /// Somebody wants it empty: so it stays over a restart.
+    pub(super) stays_empty: bool,
     /// The load balancer sends requests here.
     pub(super) balanced: bool,
 }
@@ -99,6 +103,8 @@ pub(super) struct Daemon {
     pub(super) serials: u64,
     /// It has looked at what earlier runs left, and acts.
     pub(super) begun: bool,
+    pub(super) drain: Drain,
+    /// Peers hear that they should place nothing here.
     pub(super) draining: bool,
     /// Peers relay nothing here any more.
     pub(super) closed_to_peers: bool,
@@ -116,8 +122,8 @@ pub(super) struct Leaving {
     pub(super) back: Option<u64>,
     /// It restarts in place and keeps its containers.
     pub(super) keep: bool,
-    pub(super) step: u8,
-    pub(super) since: u64,
+    pub(super) step: Option<Step>,
+    pub(super) since: Moment,
 }
 
 /// What the driver of roles keeps.
@@ -132,6 +138,8 @@ pub(super) struct Roles {
     pub(super) again: bool,
     pub(super) failing: bool,
     pub(super) leaving: bool,
+    /// Roles are left to others for the time being.
+    pub(super) abstains: bool,
     /// When the next look is planned.
     pub(super) look_at: u64,
     pub(super) told: BTreeMap<Role, Term>,
@@ -196,9 +204,13 @@ impl NodeClock {
 // === impl Roles ===
 
 impl Roles {
+    pub(super) fn takes_none(&self) -> bool {
+        self.leaving || self.abstains
+    }
+
     /// What it bids for.
     pub(super) fn wants(&self) -> Vec<Role> {
-        if self.leaving { Vec::new() } else { self.wanted.keys().cloned().collect() }
+        if self.takes_none() { Vec::new() } else { self.wanted.keys().cloned().collect() }
     }
 }
 
@@ -226,6 +238,7 @@ impl Daemon {
                 again: false,
                 failing: false,
                 leaving: false,
+                abstains: false,
                 look_at: 0,
                 told: BTreeMap::new(),
             },
@@ -243,6 +256,7 @@ impl Daemon {
             term: Term(0),
             serials: 0,
             begun: false,
+            drain: Drain::new(LIMITS),
             draining: false,
             closed_to_peers: false,
             closing: false,

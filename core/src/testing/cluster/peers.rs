@@ -65,7 +65,6 @@ impl World {
             link.busy = false;
             link.told = link.told.max(told.unwrap_or(0));
         }
-        self.settled_by(node);
     }
 
     pub(super) fn peer_due(&mut self, node: usize, peer: &NodeId) {
@@ -212,6 +211,7 @@ impl World {
         for change in changes {
             self.follow(node, change);
         }
+        self.follow_drain(node);
         self.pass_soon(node, super::control::GAP);
     }
 

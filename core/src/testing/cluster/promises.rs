@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Planted,
-    leaving::CLOSES,
     messages::Targets,
     node::Node,
     router::{At, Outcome, Request},
@@ -14,6 +13,7 @@ use crate::{
     component::{Component, RestartOrder},
     decide::{
         converge::{State, StopReason},
+        drain::Step,
         lease::Term,
     },
     names::{ComponentName, NodeId, Role},
@@ -354,7 +354,7 @@ impl World {
                 && node.disturbed < long
                 && node.daemon.as_ref().is_some_and(|daemon| {
                     // One that drains serves its peers until it closes.
-                    daemon.leaving.is_none_or(|leaving| !leaving.keep && leaving.step < CLOSES)
+                    daemon.leaving.is_none_or(|leaving| !leaving.keep && leaving.step < Some(Step::Close))
                 })
         };
         if !entry.is_up() || entry.is_frozen(self.now) || entry.disturbed >= long {

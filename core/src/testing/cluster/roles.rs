@@ -9,7 +9,10 @@ use super::{
     world::World,
 };
 use crate::{
-    decide::lease::{Bid, Term},
+    decide::{
+        drain::Step,
+        lease::{Bid, Term},
+    },
     names::{NodeId, Role},
     ports::store::{Heartbeat, RoleRecord},
     time::Moment,
@@ -28,7 +31,8 @@ impl World {
         let written_at = self.nodes[node].clock.wall(self.now);
         let id = self.nodes[node].id.clone();
         let Some(daemon) = self.daemon(node) else { return };
-        if daemon.leaving.is_some_and(|leaving| leaving.step >= super::leaving::LAST) {
+        // The loops have ended.
+        if daemon.leaving.is_some_and(|leaving| leaving.step >= Some(Step::Loops)) {
             return;
         }
         daemon.roles.beat_due = now + BEAT_EVERY;
@@ -160,7 +164,7 @@ impl World {
         let Some(daemon) = self.daemon(node) else { return };
         daemon.lease.won(bid);
         let role = &bid.record.role;
-        if daemon.roles.leaving || !daemon.roles.wanted.contains_key(role) {
+        if daemon.roles.takes_none() || !daemon.roles.wanted.contains_key(role) {
             let back = daemon.lease.give_back_one(role);
             daemon.roles.returned.extend(back);
             daemon.roles.again = true;
@@ -228,6 +232,20 @@ impl World {
         }
     }
 
+    /// While true, no role is taken, and those that it has are given back at once.
+    pub(super) fn abstain(&mut self, node: usize, abstains: bool) {
+        let Some(daemon) = self.daemon(node) else { return };
+        if std::mem::replace(&mut daemon.roles.abstains, abstains) == abstains {
+            return;
+        }
+        if abstains {
+            let back = daemon.lease.give_back();
+            daemon.roles.returned.extend(back);
+            self.roles_may_have_changed(node);
+        }
+        self.look_now(node);
+    }
+
     pub(super) fn give_roles_back(&mut self, node: usize) {
         let Some(daemon) = self.daemon(node) else { return };
         daemon.roles.leaving = true;
@@ -268,7 +286,7 @@ impl World {
             Call::Configuration => self.configuration_read(node, answer),
             Call::LastFires => self.last_fires(node, answer),
             Call::Claim { rule, due, .. } => self.claimed(node, rule, due, &answer),
-            Call::Leave { .. } => self.has_left(node),
+            Call::Leave { .. } => self.heartbeat_removed(node),
             Call::Forget { .. } => {}
         }
     }

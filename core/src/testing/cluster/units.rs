@@ -208,7 +208,6 @@ impl World {
         if daemon.units.get(component).is_some_and(empty) {
             daemon.units.remove(component);
         }
-        self.leave_if_empty(node);
     }
 
     /// Begins all steps that can begin now.

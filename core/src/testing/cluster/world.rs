@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Broken, Planted, Story,
+    Broken, Faults, Story,
     agenda::{Agenda, Event, Wake},
     chance::Chance,
     messages::{Answer, Body, Packet},
@@ -23,6 +23,10 @@ use crate::{testing::store::MemoryStore, time::Moment};
 
 pub(super) const MS: u64 = 1_000;
 pub(super) const SECOND: u64 = 1_000_000;
+/// Nanoseconds of a clock per true millisecond, and how much faster or slower clocks may be: what the margin
+/// of leases is made for.
+const SPEED: u64 = 1_000_000;
+const SPEED_OFF: u64 = 10_000;
 /// Lines of trace that are kept.
 const TRACED: usize = 4_000;
 /// After the trouble the cluster comes to rest within this time: pauses between tries grow to a minute,
@@ -123,10 +127,14 @@ impl World {
     pub(super) fn add_node(&mut self) -> usize {
         let index = self.nodes.len();
         let memory = [1_024, 2_048, 4_096][self.chance.index(3)];
-        let off = if self.story.planted == Some(Planted::NoMargin) { 100_000 } else { 10_000 };
+        let speed = match self.story.faults {
+            Faults::Lapses if self.chance.one_in(2) => SPEED + SPEED_OFF,
+            Faults::Lapses => SPEED - SPEED_OFF,
+            _ => self.chance.between(SPEED - SPEED_OFF, SPEED + SPEED_OFF),
+        };
         let clock = NodeClock {
             offset: self.chance.below(1 << 44),
-            speed: self.chance.between(1_000_000 - off, 1_000_000 + off),
+            speed,
             wall_offset: i64::try_from(self.chance.below(2_000)).unwrap_or(0) - 1_000,
         };
         self.nodes.push(Node {
@@ -144,6 +152,7 @@ impl World {
             cut_since: Some(self.now),
             cut_until: 0,
             failing: BTreeMap::new(),
+            stays_empty: false,
             balanced: false,
         });
         index
@@ -151,7 +160,7 @@ impl World {
 
     /// Nothing goes wrong any more.
     pub(super) fn calm(&self) -> bool {
-        self.now >= self.trouble_until || self.story.faults != super::Faults::All
+        self.now >= self.trouble_until || self.story.faults != Faults::All
     }
 
     pub(super) fn moment(&self, node: usize) -> Moment {
@@ -212,6 +221,7 @@ impl World {
             Event::Trouble => self.trouble(),
             Event::Start { node, power } => self.start_daemon(node, power),
             Event::Restart(node) => self.begin_to_leave(node, Some(0), true),
+            Event::Undrain(node) => self.undrain(node),
             Event::Deploy => self.deploy(),
             Event::Over => self.fault_is_over(),
             Event::Look => self.look_for_rest(),
@@ -251,7 +261,7 @@ impl World {
             Wake::Adopt => self.adopt(node),
             Wake::Local { request, container, done } => self.local_ended(node, request, container, done),
             Wake::Cron => self.cron_due(node),
-            Wake::Leaving(step) => self.leave_on(node, step),
+            Wake::Leaving(over) => self.leave_on(node, over),
         }
     }
 
