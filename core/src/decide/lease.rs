@@ -217,6 +217,23 @@ impl Lease {
         Some(self.vacate(role.clone(), held))
     }
 
+    /// Roles that are this node's by their records, and that it neither holds nor wants: a bid was written
+    /// whose answer was lost, and nobody wants the role any more; or an earlier run of its daemon left them.
+    /// What to write so that others need not wait for the silence of a node that lives. `roles` is the reading
+    /// that was bid on last.
+    pub fn strays(&self, wanted: &[Role], roles: &[RoleRecord]) -> Vec<Bid> {
+        let is_stray = |record: &&RoleRecord| {
+            record.owner.as_ref() == Some(&self.node)
+                && !self.held.contains_key(&record.role)
+                && !wanted.contains(&record.role)
+        };
+        let vacated = |record: &RoleRecord| {
+            let (term, version) = (Term(record.term), record.version);
+            self.vacate(record.role.clone(), Held { term, version, epoch: self.holder.epoch() })
+        };
+        roles.iter().filter(is_stray).map(vacated).collect()
+    }
+
     fn vacate(&self, role: Role, held: Held) -> Bid {
         Bid {
             record: RoleRecord {

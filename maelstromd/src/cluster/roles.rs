@@ -299,13 +299,18 @@ impl Roles {
         self.reading.send_replace(reading.clone());
         let Reading { heartbeats, roles, asked } = &*reading;
         self.refuse_twin(heartbeats)?;
-        let bids = {
+        let (bids, strays) = {
             let (mut lease, now) = (self.lease.lock(), self.clock.now());
-            match who_lives {
+            let bids = match who_lives {
                 WhoLives::AsOfNow => lease.bids(&wanted, roles, heartbeats, *asked, now),
                 WhoLives::AsOfBefore => lease.bids_for_vacant(&wanted, roles, now),
-            }
+            };
+            (bids, lease.strays(&wanted, roles))
         };
+        if !strays.is_empty() {
+            self.returned.lock().extend(strays);
+            self.write_returned().await?;
+        }
         for bid in bids {
             match self.store.write_role(bid.record.clone(), bid.seen).await {
                 Ok(()) => self.win(&bid),

@@ -185,6 +185,24 @@ fn what_is_given_back_is_not_owned_from_then_on() {
     assert_eq!(back[0].record.term, 1);
 }
 
+/// Its bid was written and the answer lost; by the next reading the node may want it no more.
+#[test]
+fn a_role_that_was_won_unheard_is_given_back_when_nobody_wants_it() {
+    let mut a = lease("a", Tenure::Contended);
+    beat(&mut a, 0, 0);
+    let unheard = a.bids(&[cron()], &[], &[], ms(1), ms(1)).remove(0).record;
+    let stored = [unheard.clone()];
+    assert_eq!(a.bids_for_vacant(&[], &stored, ms(2)), []);
+    let back = a.strays(&[], &stored);
+    let vacated = RoleRecord { owner: None, version: 2, ..unheard };
+    assert_eq!((back[0].seen, &back[0].record, back.len()), (1, &vacated, 1));
+    // Who wants it bids again, and what is held or another's is left alone.
+    assert_eq!(a.strays(&[cron()], &stored), []);
+    let again = take(&mut a, &stored, 3).remove(0).record;
+    assert_eq!(a.strays(&[], &[again]), []);
+    assert_eq!(a.strays(&[], &[record(Some("b"), "b-run", 3, 3)]), []);
+}
+
 #[test]
 fn a_store_that_went_back_in_time_starts_a_new_epoch() {
     let mut a = lease("a", Tenure::Contended);

@@ -139,6 +139,12 @@ impl World {
             false => daemon.lease.bids_for_vacant(&wanted, &reading.roles, now),
         };
         bids.reverse();
+        let strays = daemon.lease.strays(&wanted, &reading.roles);
+        if !strays.is_empty() {
+            // Written by the next look, which comes at once.
+            daemon.roles.returned.extend(strays);
+            daemon.roles.again = true;
+        }
         self.bid_next(node, bids);
     }
 
