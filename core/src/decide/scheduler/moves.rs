@@ -74,6 +74,8 @@ enum Phase {
 pub(super) struct MoveStep {
     id: u64,
     component: ComponentName,
+    /// One less where it leaves; otherwise one more where it goes.
+    leaves: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -261,11 +263,12 @@ impl Moves {
             let room = left.get_mut(&one.component).filter(|room| **room * by > 0);
             let Some(room) = room else { return one.take_back() };
             *room -= by;
-            one.phase = match one.phase {
-                Phase::Leaving { .. } => Phase::Leaving { ordered: true },
-                _ => Phase::Beginning { ordered: true },
+            let leaves = matches!(one.phase, Phase::Leaving { .. });
+            one.phase = match leaves {
+                true => Phase::Leaving { ordered: true },
+                false => Phase::Beginning { ordered: true },
             };
-            steps.push(MoveStep { id: *id, component: one.component.clone() });
+            steps.push(MoveStep { id: *id, component: one.component.clone(), leaves });
             true
         });
         steps
@@ -280,11 +283,22 @@ impl Moves {
                 one.phase = Phase::Waiting;
                 true
             }
-            (Phase::Leaving { .. }, true) => false,
+            // By the order that was lost, before another one was given.
+            (Phase::Leaving { .. } | Phase::Waiting, true) if step.leaves => false,
             (_, true) => true,
             (_, false) => one.take_back(),
         };
         if !stays {
+            self.list.remove(&step.id);
+        }
+    }
+
+    /// The order for a step was lost. Its node may never tell anything new if nothing else happens to it, so
+    /// the step is to be ordered again: it can be done once only on what the node last told.
+    pub(super) fn lose(&mut self, step: &MoveStep) {
+        let Some(one) = self.list.get_mut(&step.id) else { return };
+        one.doubtful = false;
+        if !one.take_back() {
             self.list.remove(&step.id);
         }
     }

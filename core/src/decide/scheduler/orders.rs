@@ -32,6 +32,8 @@ struct UnderWay {
     since: Moment,
     /// Its answer won't come.
     lost: bool,
+    /// And its moves know that.
+    given_up: bool,
     steps: Vec<MoveStep>,
 }
 
@@ -75,12 +77,16 @@ impl Orders {
     /// Looks what became of orders as far as the nodes' versions tell.
     pub(super) fn resolve(&mut self, world: &World, now: Moment, moves: &mut Moves) -> Vec<Told> {
         let mut told = Vec::new();
-        for (id, one) in std::mem::take(&mut self.under_way) {
+        for (id, mut one) in std::mem::take(&mut self.under_way) {
             let node = world.nodes.iter().find(|node| node.view.id == one.order.node);
             match node.filter(|node| node.incarnation == one.order.incarnation) {
                 Some(node) if node.view.version <= one.order.base => {
-                    let doubtful = one.is_doubtful(now);
-                    one.steps.iter().for_each(|step| moves.doubt(step, doubtful));
+                    if !one.lost {
+                        let doubtful = one.is_doubtful(now);
+                        one.steps.iter().for_each(|step| moves.doubt(step, doubtful));
+                    } else if !std::mem::replace(&mut one.given_up, true) {
+                        one.steps.iter().for_each(|step| moves.lose(step));
+                    }
                     self.under_way.insert(id, one);
                 }
                 Some(node) => {
@@ -125,7 +131,8 @@ impl Orders {
                 changes,
             };
             orders.push(order.clone());
-            self.under_way.insert(self.last, UnderWay { order, since: now, lost: false, steps });
+            self.under_way
+                .insert(self.last, UnderWay { order, since: now, lost: false, given_up: false, steps });
         }
         orders
     }

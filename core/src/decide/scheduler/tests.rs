@@ -108,6 +108,16 @@ impl Cluster {
         lines
     }
 
+    /// A second later: a pass, and of none of its orders anything is heard again.
+    fn lose(&mut self) -> Vec<String> {
+        self.wait(1);
+        let plan = self.scheduler.pass(&self.world, self.now);
+        for order in &plan.orders {
+            self.scheduler.answered(order.id, &Outcome::Lost);
+        }
+        plan.orders.iter().flat_map(lines_of).collect()
+    }
+
     /// All instances that are to run are healthy, and none is ending.
     fn settle(&mut self) {
         for node in &mut self.world.nodes {
@@ -394,6 +404,41 @@ fn an_order_in_doubt_is_settled_by_what_the_node_shows() {
     // Its version went on, and there is no web: the order was refused.
     cluster.node("a").view.version += 1;
     assert_eq!(cluster.pass(), ["b web 0→1"]);
+}
+
+/// A node to which nothing else happens never tells a newer version, which would settle the doubt.
+#[test]
+fn what_a_lost_order_was_to_do_for_a_move_is_ordered_again() {
+    let web = asked(component("web", |_| ()), 1);
+    let mut cluster = Cluster::new(vec![web], vec![node("a", &[("web", 2)]), node("b", &[])]);
+    cluster.node("a").view.draining = true;
+    assert_eq!(cluster.lose(), ["b web 0→2"]);
+    assert_eq!(cluster.pass(), ["b web 0→2"]);
+    cluster.settle();
+    assert_eq!(cluster.lose(), ["a web 2→0"]);
+    assert_eq!(cluster.pass(), ["a web 2→0"]);
+    assert_eq!(cluster.rest(), [[""; 0]; 0]);
+    assert_eq!(cluster.targets("web"), [0, 2]);
+}
+
+#[test]
+fn a_move_ends_once_though_its_lost_order_was_carried_out() {
+    let web = asked(component("web", |_| ()), 1);
+    let mut cluster = Cluster::new(vec![web], vec![node("a", &[("web", 2)]), node("b", &[])]);
+    assert_eq!(cluster.pass(), ["b web 0→1"]);
+    cluster.settle();
+    assert_eq!(cluster.lose(), ["a web 2→1"]);
+    // Before it can be ordered again.
+    cluster.node("a").silent_for = Some(Duration::from_secs(1));
+    assert_eq!(cluster.pass(), [""; 0]);
+    let a = cluster.node("a");
+    a.silent_for = None;
+    a.view.targets.insert(name("web"), 1);
+    a.view.version += 1;
+    assert_eq!(cluster.pass(), [""; 0]);
+    cluster.settle();
+    assert_eq!(cluster.rest(), [[""; 0]; 0]);
+    assert_eq!(cluster.targets("web"), [1, 1]);
 }
 
 #[test]
