@@ -97,9 +97,9 @@ test-cluster: setup try-dashboard ## several hosts under load that are killed, c
 	  cargo test --locked --package maelstrom-tests --test cluster -- --test-threads=1 $(FILTER)
 	@eval "$$(localstack/run env | grep AWS_ENDPOINT_URL_DYNAMODB=)"; export AWS_ENDPOINT_URL_DYNAMODB; exec dashboard/run cluster
 
-simulate: setup ## the cluster in a simulated world, story by story (SEEDS=1000 NODES=7; PART=traffic: what nodes say)
+simulate: setup ## the cluster in a simulated world, story by story (SEEDS=1000 NODES=7 FAULTS=Splits; PART=traffic: what nodes say)
 	$(call say,Building)
-	@MAEL_SIM_SEEDS='$(SEEDS)' MAEL_SIM_NODES='$(NODES)' cargo test --locked --profile fast --package maelstrom-core \
+	@MAEL_SIM_SEEDS='$(SEEDS)' MAEL_SIM_NODES='$(NODES)' MAEL_SIM_FAULTS='$(FAULTS)' cargo test --locked --profile fast --package maelstrom-core \
 	  --test cluster -- --ignored --nocapture $(if $(filter traffic,$(PART)),what_nodes_say,many)
 
 lint: setup ## formatting, clippy, shell scripts and the Terraform module; warnings are errors

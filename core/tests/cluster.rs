@@ -50,8 +50,8 @@ fn play_part(part: u64) {
     }
 }
 
-/// Stories of `make test`: some 20 s on two cores.
-const SMALL: u64 = 240;
+/// Stories of `make test`: a third of a second each, unoptimised. `make simulate` plays any number of others.
+const SMALL: u64 = 48;
 const PARTS: u64 = 4;
 
 #[test]
@@ -76,9 +76,7 @@ fn promises_hold_on_a_few_nodes_part_4() {
 
 #[test]
 fn promises_hold_on_forty_nodes() {
-    for seed in 0..2 {
-        play(&Story { components: 6, ..Story::new(seed, 40) });
-    }
+    play(&Story { components: 6, trouble: Duration::from_secs(25), ..Story::new(0, 40) });
 }
 
 #[test]
@@ -121,60 +119,62 @@ fn clocks_that_differ_and_a_store_out_of_reach_make_no_two_owners() {
     }
 }
 
-/// Plays stories with a fault on purpose until a promise breaks: by this one sign of it.
-fn is_noticed(planted: Planted, faults: Faults, sign: &str) {
-    let broken = (0..200).find_map(|seed| {
+/// Plays stories with a fault on purpose until a promise breaks: by this one sign of it. Begins with a seed that
+/// was known to show it, to be quick; any other will do when stories have changed.
+fn is_noticed(planted: Planted, faults: Faults, sign: &str, first: u64) {
+    let broken = (first..first + 300).find_map(|seed| {
         let story = Story { planted: Some(planted), faults, ..small(seed) };
         story.run().err().map(|broken: Box<Broken>| (seed, broken.promise))
     });
     let (seed, promise) = broken.unwrap_or_else(|| panic!("nobody notices {planted:?}"));
     assert!(promise.contains(sign), "{planted:?} was noticed by something else: {promise}");
-    println!("{planted:?} is noticed with seed {seed}");
+    let told = writeln!(std::io::stdout(), "{planted:?} is noticed in story {seed}: {promise}");
+    told.expect("somewhere to write to");
 }
 
 #[test]
 fn an_order_of_an_earlier_owner_that_is_carried_out_is_noticed() {
-    is_noticed(Planted::NoFencing, Faults::Handovers, "takes an order of term");
+    is_noticed(Planted::NoFencing, Faults::Handovers, "takes an order of term", 118);
 }
 
 #[test]
 fn two_owners_that_act_at_a_time_are_noticed() {
-    is_noticed(Planted::NoMargin, Faults::Lapses, "act in role");
+    is_noticed(Planted::NoMargin, Faults::Lapses, "act in role", 33);
 }
 
 #[test]
 fn what_an_owner_adds_that_nobody_may_know_of_is_noticed() {
-    is_noticed(Planted::TrustsItsRight, Faults::Splits, "in the cluster");
+    is_noticed(Planted::TrustsItsRight, Faults::Splits, "in the cluster", 2);
 }
 
 #[test]
 fn old_news_that_is_believed_is_noticed() {
-    is_noticed(Planted::NoVersions, Faults::All, "believes");
+    is_noticed(Planted::NoVersions, Faults::All, "believes", 0);
 }
 
 #[test]
 fn an_instance_that_ends_with_requests_on_it_is_noticed() {
-    is_noticed(Planted::StopsAtOnce, Faults::All, "ended: Failed");
+    is_noticed(Planted::StopsAtOnce, Faults::Drains, "ended: Failed", 0);
 }
 
 #[test]
 fn an_instance_that_works_on_too_much_at_a_time_is_noticed() {
-    is_noticed(Planted::Crowds, Faults::All, "requests at a time");
+    is_noticed(Planted::Crowds, Faults::All, "requests at a time", 0);
 }
 
 #[test]
 fn a_rule_that_fires_twice_is_noticed() {
-    is_noticed(Planted::NoClaims, Faults::All, "fires rule");
+    is_noticed(Planted::NoClaims, Faults::All, "fires rule", 0);
 }
 
 #[test]
 fn more_instances_than_maxinstances_are_noticed() {
-    is_noticed(Planted::ForgetsSilent, Faults::All, "in the cluster");
+    is_noticed(Planted::ForgetsSilent, Faults::All, "in the cluster", 0);
 }
 
 #[test]
 fn a_component_that_is_torn_down_since_the_store_is_away_is_noticed() {
-    is_noticed(Planted::EmptyWhenAway, Faults::All, "tears");
+    is_noticed(Planted::EmptyWhenAway, Faults::All, "tears", 0);
 }
 
 /// For `make simulate`: any number of seeds, of any size. Goes on after a broken promise, and tells all of them.

@@ -1,7 +1,10 @@
 //! The driver of `decide::cron`: the owner of role `cron` claims due times and fires. As the daemon's
 //! `events::cron`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
     Planted,
@@ -25,6 +28,8 @@ pub(super) struct Cron {
     /// The term, and the due time handled last of each rule.
     owned: Option<(Term, BTreeMap<usize, WallTime>)>,
     reading: Option<Term>,
+    /// Rules that are being claimed: each fires once at a time.
+    claiming: BTreeSet<usize>,
     stopped: bool,
     soon: bool,
 }
@@ -98,7 +103,9 @@ impl World {
             let Ok(schedule) = Schedule::parse(RULES[*rule]) else { continue };
             if let Some(fire) = schedule.due(*since, wall).fire {
                 *since = fire;
-                due.push((*rule, fire));
+                if daemon.cron.claiming.insert(*rule) {
+                    due.push((*rule, fire));
+                }
             }
         }
         for (rule, due) in due {
@@ -110,6 +117,9 @@ impl World {
     }
 
     pub(super) fn claimed(&mut self, node: usize, rule: usize, due: WallTime, answer: &Answer) {
+        if let Some(daemon) = self.daemon(node) {
+            daemon.cron.claiming.remove(&rule);
+        }
         match answer {
             Answer::Claimed(true) if self.story.planted != Some(Planted::NoClaims) => {
                 self.fired(node, rule, due);

@@ -50,7 +50,9 @@ impl World {
             Phase::Emptying | Phase::Leaving => !daemon.drain.is_restart() || daemon.drain.stays_empty(),
         };
         let draining = drains && !daemon.links.is_empty();
-        let abstains = daemon.drain.leaves_roles(daemon.has_others());
+        // Most nodes do neither, most of the time, and looking at all peers takes long.
+        let abstains =
+            daemon.drain.phase() != Phase::Serving && daemon.drain.leaves_roles(daemon.has_others());
         if std::mem::replace(&mut daemon.draining, draining) != draining {
             self.changed(node);
         }
