@@ -22,6 +22,7 @@ use tokio::sync::{Notify, watch};
 use super::{
     NodeSettings,
     check::Checker,
+    leftovers::Leftovers,
     permits::{StartPermits, StartSlots},
     start::Images,
     unit::Unit,
@@ -52,6 +53,8 @@ pub(super) struct Context {
     pub(super) repair: Notify,
     /// An instance was made from another image than its component's name points at.
     pub(super) images_changed: Notify,
+    /// Containers that end and that no instance owns.
+    pub(super) leftovers: Leftovers,
     units: Mutex<BTreeMap<ComponentName, Arc<Unit>>>,
     /// The other nodes of the cluster, as they told.
     peers: Mutex<Arc<[Candidate]>>,
@@ -105,6 +108,7 @@ impl Context {
             tasks: Tasks::new(),
             repair: Notify::new(),
             images_changed: Notify::new(),
+            leftovers: Leftovers::default(),
             units: Mutex::default(),
             peers: Mutex::default(),
             begun: AtomicBool::new(false),

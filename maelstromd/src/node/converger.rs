@@ -60,11 +60,12 @@ fn converge(context: &Arc<Context>, unit: &Arc<Unit>) -> Option<Moment> {
     unit.settle_backoff(context.clock.now());
     for _ in 0..STEPS_MAX {
         let now = context.clock.now();
-        let observed = observe(context, unit, now);
+        let mut observed = observe(context, unit, now);
         let desired = unit.desired(standby::share(context, unit), context.is_closing());
         if let Some(news) = unit.rollout(&observed, now) {
             tell(context, unit, &news);
         }
+        observed.extend(context.leftovers.observed(&unit.name));
         match next(&desired, &observed, now) {
             Step::Start(purpose) => start(context, unit, purpose, now),
             Step::Resume(serial) => {

@@ -22,6 +22,7 @@ mod end;
 mod failure;
 mod host;
 mod instance;
+mod leftovers;
 mod life;
 mod permits;
 mod proofs;

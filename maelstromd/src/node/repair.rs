@@ -76,6 +76,9 @@ pub(super) async fn repair(context: &Arc<Context>, strangers: Strangers) -> Engi
             instance.note_end(false);
         }
     }
+    if context.leftovers.retain(|id| states.contains_key(id)) {
+        context.changed();
+    }
     let mut adopted: HashMap<ComponentName, u32> = HashMap::new();
     for container in &containers {
         // Read after the list: whoever made a container since then is known by now.
@@ -157,14 +160,23 @@ fn clear_away(context: &Arc<Context>, container: &Container) {
         .because(format!("{} is not owned by any instance of this daemon", container.name))
         .data("instance", container.id.as_str());
     context.journal.record(entry);
-    let (engine, id) = (context.engine.clone(), container.id.clone());
     let runs = matches!(container.state, ContainerState::Running | ContainerState::Paused);
+    if runs && context.leftovers.add(container) {
+        context.changed();
+    }
+    let (me, id) = (context.clone(), container.id.clone());
     context.tasks.spawn_cancellable("removal", async move {
-        if runs && let Err(error) = engine.stop(id.clone(), STOP_GRACE).await {
+        if runs && let Err(error) = me.engine.stop(id.clone(), STOP_GRACE).await {
             tracing::warn!(instance = %id, %error, "a container could not be stopped");
         }
-        if let Err(error) = engine.remove(id.clone()).await {
-            tracing::warn!(instance = %id, %error, "a container could not be removed");
+        match me.engine.remove(id.clone()).await {
+            Ok(()) => {
+                if let Some(component) = me.leftovers.remove(&id) {
+                    me.changed();
+                    me.unit(&component).iter().for_each(|unit| unit.wake.notify_one());
+                }
+            }
+            Err(error) => tracing::warn!(instance = %id, %error, "a container could not be removed"),
         }
     });
 }

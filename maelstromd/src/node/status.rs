@@ -32,7 +32,8 @@ pub struct NodeExplain {
 pub(super) fn status(context: &Context) -> NodeStatus {
     let [one, five, fifteen] = host::load();
     let total = context.settings.total_memory_mib;
-    let held: u64 = context.units().iter().map(|unit| unit.held_mib()).sum();
+    let held = |unit: &Arc<Unit>| unit.held_mib() + leftover_mib(context, unit);
+    let held: u64 = context.units().iter().map(held).sum();
     let view = view(context);
     NodeStatus {
         node_id: context.id.to_string(),
@@ -105,7 +106,7 @@ pub(super) fn view(context: &Context) -> NodeView {
     };
     for unit in context.units() {
         let share = Share::of(&unit);
-        view.other_memory_mib += share.other_mib;
+        view.other_memory_mib += share.other_mib + leftover_mib(context, &unit);
         view.targets.insert(unit.name.clone(), share.target);
         view.standby.insert(unit.name.clone(), share.standby);
     }
@@ -150,7 +151,9 @@ pub(super) fn explain(context: &Context, unit: &Unit) -> NodeExplain {
     let wall = context.clock.wall();
     let next_try_at = failure.as_ref().and_then(|(_, _, wait)| *wait).map(|wait: Duration| wall + wait);
     let desired = unit.desired(standby::share(context, unit), context.is_closing());
-    let steps = plan(&desired, &unit.observed(|_| 0), now);
+    let mut observed = unit.observed(|_| 0);
+    observed.extend(context.leftovers.observed(&unit.name));
+    let steps = plan(&desired, &observed, now);
     NodeExplain {
         target: unit.target(),
         reasons: unit.reasons(),
@@ -164,7 +167,16 @@ pub(super) fn explain(context: &Context, unit: &Unit) -> NodeExplain {
 fn infos(context: &Context, unit: &Unit) -> Vec<ComponentInfo> {
     let pool = context.router.component(unit.name.as_str());
     let reading = pool.map(|pool| pool.reading(context.clock.now()));
-    unit.instances().iter().map(|instance| info(instance, reading.as_ref())).collect()
+    let mut infos: Vec<ComponentInfo> =
+        unit.instances().iter().map(|instance| info(instance, reading.as_ref())).collect();
+    infos.extend(context.leftovers.infos(&unit.name, unit.component().as_deref()));
+    infos
+}
+
+/// About: what they reserved themselves is not known any more.
+fn leftover_mib(context: &Context, unit: &Unit) -> u64 {
+    let reserve = unit.component().map_or(0, |component| component.docker.reserve_memory_mib);
+    u64::from(context.leftovers.count(&unit.name)) * reserve
 }
 
 fn info(instance: &Arc<Instance>, pool: Option<&PoolReading>) -> ComponentInfo {

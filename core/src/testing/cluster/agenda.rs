@@ -92,6 +92,8 @@ pub(super) enum Wake {
     /// The engine tells that a container has ended.
     Died(u64),
     Repair,
+    /// A container that no instance owned has ended.
+    Cleared(u64),
     /// The engine has told what earlier runs left.
     Adopt,
     /// An attempt at an instance of this node has ended.

@@ -389,10 +389,23 @@ impl World {
     }
 
     fn remove_stranger(&mut self, node: usize, id: u64, running: bool) {
-        if running {
-            self.stop_container(node, id);
-        } else {
-            self.nodes[node].containers.remove(&id);
+        if !running {
+            return self.is_cleared(node, id);
+        }
+        let component = self.nodes[node].containers.get(&id).map(|one| one.component.clone());
+        let takes = self.stop_container(node, id);
+        if let Some(daemon) = self.daemon(node) {
+            daemon.leftovers.extend(component.map(|component| (id, component)));
+        }
+        self.changed(node);
+        self.wake(node, self.now + takes + 2_000, Wake::Cleared(id));
+    }
+
+    pub(super) fn is_cleared(&mut self, node: usize, id: u64) {
+        self.nodes[node].containers.remove(&id);
+        if let Some(left) = self.daemon(node).and_then(|daemon| daemon.leftovers.remove(&id)) {
+            self.changed(node);
+            self.converge_soon(node, &left.name);
         }
     }
 

@@ -94,6 +94,8 @@ pub(super) struct Daemon {
     pub(super) configuration: Arc<Snapshot>,
     pub(super) control: Control,
     pub(super) units: BTreeMap<ComponentName, Unit>,
+    /// Containers of an earlier run that end and that no instance owns.
+    pub(super) leftovers: BTreeMap<u64, Arc<Component>>,
     pub(super) pools: BTreeMap<ComponentName, Pool>,
     pub(super) cron: Cron,
     /// Rises with what peers have to know.
@@ -250,6 +252,7 @@ impl Daemon {
             configuration: Arc::default(),
             control: Control::default(),
             units: BTreeMap::new(),
+            leftovers: BTreeMap::new(),
             pools: BTreeMap::new(),
             cron: Cron::default(),
             version: 1,

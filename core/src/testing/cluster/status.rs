@@ -90,6 +90,17 @@ fn status(node: &Node, daemon: &Daemon, now: Moment, wall: i64, whole: bool) -> 
             });
         }
         infos(daemon, unit, whole, &mut status.running_components);
+        let left = daemon.leftovers.values().filter(|component| component.name == *name);
+        for component in left {
+            (held, other) = (held + reserve, other + reserve);
+            status.running_components.push(ComponentInfo {
+                component_name: name.to_string(),
+                component_version: component.version,
+                status: "stopping".to_owned(),
+                memory_reserved_mib: signed(reserve),
+                ..ComponentInfo::default()
+            });
+        }
     }
     status.free_memory_mib = signed(node.memory_mib.saturating_sub(held));
     status.other_memory_mib = Some(signed(other));

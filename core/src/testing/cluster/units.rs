@@ -223,7 +223,16 @@ impl World {
                 let one = state.containers.get(&container);
                 one.map_or(0, |one| u32::try_from(one.serving.len()).unwrap_or(u32::MAX))
             };
-            match next(&unit.desired(daemon.closing), &unit.observed(serving), now) {
+            let mut observed = unit.observed(serving);
+            let left = daemon.leftovers.values().filter(|left| left.name == *component);
+            observed.extend(left.enumerate().map(|(index, _)| Observed {
+                serial: u64::MAX - index as u64,
+                current: false,
+                state: State::Stopping,
+                in_flight: 0,
+                since: Moment::ZERO,
+            }));
+            match next(&unit.desired(daemon.closing), &observed, now) {
                 Step::Start(_) => self.start_instance(node, component),
                 Step::Resume(_) => return None,
                 Step::Stop(serial, reason) => {

@@ -258,6 +258,7 @@ impl World {
             Wake::Instance { component, serial, stage } => self.instance_due(node, &component, serial, stage),
             Wake::Died(container) => self.hear_of_death(node, container),
             Wake::Repair => self.repair_due(node),
+            Wake::Cleared(container) => self.is_cleared(node, container),
             Wake::Adopt => self.adopt(node),
             Wake::Local { request, container, done } => self.local_ended(node, request, container, done),
             Wake::Cron => self.cron_due(node),

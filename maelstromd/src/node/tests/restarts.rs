@@ -6,6 +6,7 @@ use maelstrom_core::{
     decide::{converge::State, health::Probe, pool::Place},
     names::NodeId,
     ports::engine::{ContainerEngine, ContainerSpec},
+    testing::engine::Delays,
 };
 
 use super::world::{World, docker, name, web};
@@ -62,6 +63,54 @@ async fn containers_of_another_version_are_removed() {
     let (clock, engine) = world.crash().await;
     let world = World::on(clock, engine, web(|web| web.version = 2)).await;
     world.until("they are gone", |world| world.engine.containers().is_empty()).await;
+}
+
+/// Others start what is missing elsewhere, up to maxinstances: what still ends here counts.
+#[tokio::test]
+async fn containers_of_another_version_are_told_of_until_they_are_gone() {
+    let component = |version| {
+        web(|web| {
+            web.version = version;
+            docker(web).reserve_memory_mib = Some(1_000);
+        })
+    };
+    let world = World::new(component(1)).await;
+    world.target(2);
+    world.serving(2).await;
+    let (clock, engine) = world.crash().await;
+    engine.set_delays(Delays { stop: Duration::from_secs(5), ..Delays::default() });
+    let world = World::on(clock, engine, component(2)).await;
+    let told = |world: &World| {
+        let status = world.node.status();
+        let ending = status.running_components.iter().filter(|one| one.status == "stopping");
+        (ending.count(), status.free_memory_mib, status.other_memory_mib)
+    };
+    assert_eq!(told(&world), (2, 2_096, Some(2_000)));
+    let version = world.node.status().version;
+    world.until("they are gone", |world| world.engine.containers().is_empty()).await;
+    world.until("that is told", |world| told(world) == (0, 4_096, Some(0))).await;
+    assert!(world.node.status().version > version);
+}
+
+#[tokio::test]
+async fn what_must_not_run_beside_its_older_version_waits_for_containers_that_were_left() {
+    let component = |version| {
+        web(|web| {
+            web.version = version;
+            web.restart_order = Some("stopstart".into());
+        })
+    };
+    let world = World::new(component(1)).await;
+    world.target(1);
+    world.serving(1).await;
+    let (clock, engine) = world.crash().await;
+    engine.set_delays(Delays { stop: Duration::from_secs(5), ..Delays::default() });
+    let world = World::on(clock, engine, component(2)).await;
+    world.target(1);
+    world.pass(Duration::from_secs(4), |world| assert_eq!(world.running().len(), 1)).await;
+    assert_eq!(world.creates(), 1, "nothing was started");
+    world.serving(1).await;
+    assert_eq!((world.running().len(), world.creates()), (1, 2));
 }
 
 #[tokio::test]
