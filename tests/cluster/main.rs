@@ -2,6 +2,7 @@
 //!
 //! Where a new test belongs:
 //! * `terminations` – nodes whose machines an autoscaling group takes away
+//! * `messages` – the same while they work on a queue
 //! * `traffic` – requests that arrive at one node and are served on another
 //! * `limits` – limits that hold over all nodes
 //! * `deploys` – versions and start orders over all nodes
@@ -16,6 +17,7 @@ mod drains;
 mod harness;
 mod limits;
 mod members;
+mod messages;
 mod partitions;
 mod store;
 mod support;

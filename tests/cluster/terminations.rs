@@ -22,7 +22,7 @@ const TERMINATED: Option<i32> = Some(3);
 const POLLER: &str = "aws-terminate-poller";
 
 /// Three machines of a group. Load balancers get a moment to notice what the health check says.
-fn group() -> Plan {
+pub(crate) fn group() -> Plan {
     Cluster::plan(3).in_group(8, HOLD).set("MAEL_SHUTDOWN_PAUSE_SECONDS", "1")
 }
 
@@ -43,7 +43,7 @@ fn timeline(cluster: &Cluster, host: usize) -> String {
 }
 
 /// The machine is gone, and nothing waits for it any more.
-async fn is_gone(cluster: &Cluster, host: usize) -> Result<()> {
+pub(crate) async fn is_gone(cluster: &Cluster, host: usize) -> Result<()> {
     wait::until("the end of the machine", LONG, || async {
         let state = cluster.cloud()?.state(host)?;
         ensure!(state.is_none(), "it is {state:?}");
@@ -56,7 +56,7 @@ async fn is_gone(cluster: &Cluster, host: usize) -> Result<()> {
 
 /// Under load on all hosts, with a balancer before the one that goes, `how` has its machine taken away; nothing
 /// is lost. Returns how long the daemon took to end.
-async fn goes(
+pub(crate) async fn goes(
     cluster: &mut Cluster,
     victim: usize,
     how: impl AsyncFnOnce(&mut Cluster) -> Result<()>,
@@ -82,7 +82,7 @@ async fn goes(
     Ok(took)
 }
 
-fn spot_notice(seconds: u64) -> Result<String> {
+pub(crate) fn spot_notice(seconds: u64) -> Result<String> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     let ahead = i64::try_from((now + Duration::from_secs(seconds)).as_secs())?;
     let time =

@@ -287,7 +287,7 @@ async fn do_work(
     if order.fails {
         return Ok(text(StatusCode::INTERNAL_SERVER_ERROR, "fails the first time\n".into()));
     }
-    state.work.done(&message);
+    state.work.done(&message)?;
     Ok(text(StatusCode::OK, "done\n".into()))
 }
 

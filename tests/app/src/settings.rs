@@ -10,8 +10,10 @@
 //! | `APP_EXIT=code` | never serve: exit with the code, after `APP_EXIT_AFTER_MS` |
 //! | `APP_IGNORE_TERM=1` | go on serving when asked to stop |
 //! | `APP_THREADS` | worker threads (1) |
+//! | `APP_LEDGER` | file to which `/work` adds a line for each message that is done; instances may share it |
 
 use std::env;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ pub(crate) struct Settings {
     pub(crate) exit: Option<Exit>,
     pub(crate) ignore_term: bool,
     pub(crate) threads: usize,
+    pub(crate) ledger: Option<PathBuf>,
 }
 
 /// An instance that ends by itself.
@@ -46,6 +49,7 @@ impl Settings {
             exit,
             ignore_term: env::var("APP_IGNORE_TERM").as_deref() == Ok("1"),
             threads: number("APP_THREADS")?.unwrap_or(1),
+            ledger: env::var_os("APP_LEDGER").map(PathBuf::from),
         })
     }
 }

@@ -40,12 +40,12 @@ impl State {
             version_header: header(&settings.version),
             instance_header: header(&instance),
             healthy: AtomicBool::new(settings.healthy),
+            work: Work::new(settings.ledger.clone()),
             settings,
             instance,
             inflight: Inflight::default(),
             upgraded: TaskTracker::new(),
             ballast: Mutex::default(),
-            work: Work::default(),
             counter: AtomicU64::new(0),
             started: Instant::now(),
         }

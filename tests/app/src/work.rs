@@ -4,7 +4,10 @@
 //! Which ones is a matter of the message's text alone, so that a test that runs again sees the same.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -17,6 +20,8 @@ pub(crate) struct Work {
     begun: Mutex<Vec<String>>,
     done: Mutex<Vec<String>>,
     flights: Mutex<BTreeMap<String, Flights>>,
+    /// Outlives the instance, unlike what it remembers.
+    ledger: Option<PathBuf>,
 }
 
 /// Messages of a queue that are worked on: now, and at most so far.
@@ -39,6 +44,10 @@ pub(crate) struct Order {
 }
 
 impl Work {
+    pub(crate) fn new(ledger: Option<PathBuf>) -> Self {
+        Self { ledger, ..Self::default() }
+    }
+
     pub(crate) fn enter(&self, queue: &str) -> Flight<'_> {
         let mut flights = self.flights.lock().expect("nothing panics under this lock");
         let of_queue = flights.entry(queue.to_owned()).or_default();
@@ -59,8 +68,18 @@ impl Work {
         Order { fails: !again && place < query.number("fail", 0), takes: Duration::from_millis(millis) }
     }
 
-    pub(crate) fn done(&self, message: &str) {
+    /// Before the answer: who is told that a message is done finds it noted.
+    pub(crate) fn done(&self, message: &str) -> io::Result<()> {
+        if let Some(ledger) = &self.ledger {
+            // One write to the end of the file: lines of several instances don't mix.
+            File::options()
+                .create(true)
+                .append(true)
+                .open(ledger)?
+                .write_all(format!("{message}\n").as_bytes())?;
+        }
         note(&self.done, message);
+        Ok(())
     }
 
     /// How many were done: what a test may ask often.
