@@ -89,6 +89,9 @@ module "maelstrom" {
 
   # Lifecycle.
   terminate_hook_timeout_seconds = 600
+  launch_hook                    = true
+  launch_hook_timeout_seconds    = 900
+  demand_scaling                 = true
 
   # What components work with.
   sqs_queue_arns               = [aws_sqs_queue.orders.arn]
