@@ -199,6 +199,43 @@ async fn a_poller_that_dies_in_the_middle_is_followed_by_the_next_one() -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_takes_the_work_over_and_dies_holds_no_drain_up() -> Result<()> {
+    on(group(), async |cluster| {
+        // Two to spare, which the dead one may have.
+        serve(cluster, "web", 3, json!({ "maxInstances": 5 })).await?;
+        let victim = cluster.owner("placement").await?;
+        cluster.cloud()?.terminate(victim)?;
+        let taker = wait::until("somebody to take its instance over", LONG, || async {
+            let mut targets = Vec::new();
+            for host in cluster.hosts() {
+                let status = host.api().status().await?;
+                targets
+                    .push(status.targets.iter().find(|t| t.component_name == "web").map(|t| t.target_count));
+            }
+            Ok(targets.iter().position(|target| *target == Some(2)))
+        })
+        .await?;
+        cluster[taker].kill9().await?;
+        let died = Instant::now();
+        let status = cluster[victim].wait_exit(LONG * 2).await?;
+        let took = died.elapsed();
+        tell(&format!("left {took:?} after that\n{}", timeline(cluster, victim)));
+        ensure!(status.code() == TERMINATED, "{status}");
+        // The taker may have been the one that decides: that one's lease ends first.
+        ensure!(took < Duration::from_secs(40), "it took {took:?}");
+        is_gone(cluster, victim).await?;
+        let left = 3 - victim - taker;
+        wait::until("all work on the last one", LONG, || async {
+            let active = cluster.active("web").await;
+            ensure!(active[left] == 3, "{active:?}");
+            Ok(Some(()))
+        })
+        .await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_action_of_a_node_that_dies_in_the_middle_is_completed_in_its_place() -> Result<()> {
     on(group(), async |cluster| {
         serve(cluster, "web", 3, json!({ "maxInstances": 5 })).await?;

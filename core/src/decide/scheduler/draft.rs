@@ -75,7 +75,12 @@ impl<'a> Draft<'a> {
         desks.map(|desk| desk.possible(component)).fold(0, u32::saturating_add)
     }
 
-    /// The same if one more goes to `node`, which looks itself after what is still ending there.
+    /// Of those the ones on nodes that are there: what is too many of them ends soon.
+    pub(super) fn present(&self, component: &ComponentName) -> u32 {
+        self.nodes.values().map(|desk| desk.possible(component)).fold(0, u32::saturating_add)
+    }
+
+    /// What is possible if one more goes to `node`, which looks itself after what is still ending there.
     pub(super) fn possible_with_more_on(&self, node: &NodeId, component: &ComponentName) -> u32 {
         let desk = &self.nodes[node];
         let others = self.possible(component).saturating_sub(desk.possible(component));

@@ -125,11 +125,14 @@ impl Scheduler {
         }
     }
 
-    /// One at a time: the next pass sees when it has gone, and places it anew.
+    /// One at a time: the next pass sees when it has gone, and places it anew. Where what lost nodes may run
+    /// would not allow that even then, it stays.
     fn end_first(&mut self, draft: &mut Draft<'_>, leaver: &Leaver, component: &Component, now: Moment) {
         let name = &component.name;
-        let (possible, total) = (draft.possible(name), draft.total(name));
-        if possible > total || draft.is_changed(name) || self.moves.is_moving(name) {
+        let max = component.scaling.max_instances;
+        let frees_a_place = max.is_some_and(|max| draft.possible(name) <= max.get());
+        let ends = draft.present(name) > draft.total(name);
+        if !frees_a_place || ends || draft.is_changed(name) || self.moves.is_moving(name) {
             return;
         }
         let reason = format!(

@@ -212,6 +212,28 @@ fn where_maxinstances_leaves_no_room_the_old_one_ends_first() {
 
 /// Defect: any empty node set a migration off each minute, for ever.
 #[test]
+fn a_draining_node_empties_though_a_lost_one_may_run_the_rest_of_what_is_allowed() {
+    let three = component("web", |component| {
+        component.scaling.min_instances = 3;
+        component.scaling.max_instances = NonZeroU32::new(5);
+    });
+    let lost = NodeState { silent_for: Some(Duration::from_secs(10)), ..node("a", &[("web", 2)]) };
+    let nodes = vec![lost, node("b", &[("web", 1)]), node("c", &[("web", 1)])];
+    let mut cluster = Cluster::new(vec![asked(three, 3)], nodes);
+    cluster.node("b").view.draining = true;
+    cluster.rest();
+    assert_eq!(cluster.targets("web"), [2, 0, 3]);
+    // With no room for a replacement even then, it serves on.
+    let mut cluster = Cluster { scheduler: Scheduler::default(), ..cluster };
+    let state = cluster.node("a");
+    (state.beats, state.fenced) = (true, false);
+    cluster.node("b").view.targets.insert(name("web"), 1);
+    cluster.settle();
+    cluster.rest();
+    assert_eq!(cluster.targets("web")[1], 1);
+}
+
+#[test]
 fn an_empty_node_gets_work_within_a_few_passes_and_then_there_is_rest() {
     let web = asked(component("web", |_| ()), 4);
     let api = asked(component("api", |_| ()), 1);
