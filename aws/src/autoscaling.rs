@@ -12,14 +12,18 @@ use aws_sdk_autoscaling::{
     Client,
     config::{Builder, http::HttpResponse},
     error::{ProvideErrorMetadata, SdkError},
-    types::{AutoScalingGroup, Instance, LifecycleHook},
+    types::{AutoScalingGroup, Instance, LifecycleHook, ScalingActivityStatusCode},
 };
 use maelstrom_core::{
     lifecycle::{Action, Transition},
     ports::{
         BoxFuture,
-        autoscaling::{Autoscaling, Group, Hook, Member, ScalingError, ScalingResult, Standing, Verdict},
+        autoscaling::{
+            Activity, ActivityState, Autoscaling, Group, Hook, Member, ScalingError, ScalingResult, Standing,
+            Verdict,
+        },
     },
+    time::WallTime,
 };
 use tokio::sync::OnceCell;
 
@@ -32,6 +36,8 @@ const SERVICE: Service = Service { name: "Auto Scaling", variable: "AWS_ENDPOINT
 /// An answer takes some hundred milliseconds; groups that are busy take seconds.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
 const REQUEST_LIMIT: Duration = Duration::from_secs(15);
+/// The last ones that are asked for: launches and terminations of some minutes.
+const ACTIVITIES: i32 = 20;
 /// AWS's default, which hooks have whose answer doesn't tell.
 const HOOK_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// How AWS says that an action is over, or never was: a validation error with these words.
@@ -86,6 +92,15 @@ impl AutoScalingGroups {
         let asked = client.describe_lifecycle_hooks().auto_scaling_group_name(group).send().await;
         let answer = asked.map_err(|error| told(ACTION, group, &error))?;
         Ok(answer.lifecycle_hooks.unwrap_or_default().into_iter().filter_map(hook_of).collect())
+    }
+
+    async fn find_activities(&self, group: &str) -> ScalingResult<Vec<Activity>> {
+        const ACTION: &str = "autoscaling:DescribeScalingActivities";
+        let client = self.client(ACTION, group).await?;
+        let request = client.describe_scaling_activities().auto_scaling_group_name(group);
+        let asked = request.max_records(ACTIVITIES).send().await;
+        let answer = asked.map_err(|error| told(ACTION, group, &error))?;
+        Ok(answer.activities.unwrap_or_default().into_iter().map(activity_of).collect())
     }
 
     async fn send_beat(&self, about: Action) -> ScalingResult<Standing> {
@@ -150,6 +165,10 @@ impl Autoscaling for AutoScalingGroups {
 
     fn hooks(&self, group: String) -> BoxFuture<'_, ScalingResult<Vec<Hook>>> {
         Box::pin(async move { self.find_hooks(&group).await })
+    }
+
+    fn activities(&self, group: String) -> BoxFuture<'_, ScalingResult<Vec<Activity>>> {
+        Box::pin(async move { self.find_activities(&group).await })
     }
 
     fn beat(&self, action: Action) -> BoxFuture<'_, ScalingResult<Standing>> {
@@ -223,6 +242,25 @@ fn member_of(group: &str, instance: Instance) -> Member {
         group: group.to_owned(),
         state: instance.lifecycle_state.map(|state| state.as_str().to_owned()).unwrap_or_default(),
         protected: instance.protected_from_scale_in.unwrap_or_default(),
+    }
+}
+
+fn activity_of(activity: aws_sdk_autoscaling::types::Activity) -> Activity {
+    let what = activity.description.unwrap_or_default();
+    let reason = activity.status_message.filter(|message| !message.is_empty());
+    Activity {
+        began: WallTime::from_millis(
+            activity.start_time.and_then(|time| time.to_millis().ok()).unwrap_or_default(),
+        ),
+        state: match activity.status_code {
+            Some(ScalingActivityStatusCode::Successful) => ActivityState::Done,
+            Some(ScalingActivityStatusCode::Failed | ScalingActivityStatusCode::Cancelled) => {
+                ActivityState::Failed
+            }
+            _ => ActivityState::UnderWay,
+        },
+        reason: reason.or(activity.cause).unwrap_or_default(),
+        what,
     }
 }
 

@@ -4,7 +4,11 @@ use std::{path::Path, process::Command};
 
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use tokio::sync::OnceCell;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::OnceCell,
+};
 
 use crate::account::{self, Account};
 
@@ -24,6 +28,29 @@ pub(crate) fn account_at(endpoint: &str) -> Account {
 pub(crate) async fn account() -> Account {
     static ENDPOINT: OnceCell<String> = OnceCell::const_new();
     account_at(ENDPOINT.get_or_init(|| endpoint("AWS_ENDPOINT_URL", "localstack")).await)
+}
+
+/// Through the door that the repository's groups have for tests.
+pub(crate) async fn steer_autoscaling(wanted: serde_json::Value) {
+    let address = account().await.config().endpoint_url().unwrap().trim_start_matches("http://").to_owned();
+    let address = address.trim_end_matches('/');
+    let body = wanted.to_string();
+    let request = format!(
+        "PATCH /_maelstrom/autoscaling HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = exchange(address, &request).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+/// A whole answer of one that ends the connection with it.
+pub(crate) async fn exchange(address: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }
 
 /// What `variable` says; else the launcher's, when it has brought up that part.

@@ -39,6 +39,11 @@ impl Subject for InMemory {
         self.0.terminate(&instance);
         Box::pin(std::future::ready(()))
     }
+
+    fn fail_launches(&self, why: &'static str) -> BoxFuture<'_, ()> {
+        self.0.fail_launches(Some(why));
+        Box::pin(std::future::ready(()))
+    }
 }
 
 autoscaling_conformance!(in_memory);

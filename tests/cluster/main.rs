@@ -2,6 +2,7 @@
 //!
 //! Where a new test belongs:
 //! * `terminations` – nodes whose machines an autoscaling group takes away
+//! * `capacity` – the group's size follows demand
 //! * `messages` – the same while they work on a queue
 //! * `traffic` – requests that arrive at one node and are served on another
 //! * `limits` – limits that hold over all nodes
@@ -12,6 +13,7 @@
 //! * `store` – the store is away for all
 //! * `harness` – the hosts themselves: a fault that does not happen proves nothing
 
+mod capacity;
 mod deploys;
 mod drains;
 mod harness;

@@ -307,28 +307,3 @@ async fn all_machines_are_replaced_one_after_the_other_under_load() -> Result<()
     })
     .await
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_has_no_room_brings_as_many_machines_as_it_needs_and_no_more() -> Result<()> {
-    on(group().set("MAEL_AWS_CAPACITY", "true"), async |cluster| {
-        // Two fit on each host.
-        let large = json!({ "reserveMemoryMiB": 400 });
-        let api = cluster[0].api();
-        api.put_component("web", json!({ "minInstances": 8, "maxInstances": 8 }), large).await?;
-        wait::until("a larger group", LONG, || async {
-            let desired = cluster.cloud()?.desired()?;
-            Ok((desired > 3).then_some(()))
-        })
-        .await?;
-        ensure!(cluster.cloud()?.desired()? == 4, "{}", cluster.cloud()?.desired()?);
-        // It is not there yet, and is counted as coming.
-        cluster.wait_active("web", 6).await?;
-        tokio::time::sleep(Duration::from_secs(30)).await;
-        ensure!(cluster.cloud()?.desired()? == 4, "asked for twice");
-        let new = cluster.join().await?;
-        let active = cluster.wait_active("web", 8).await?;
-        ensure!(active[new] == 2 && cluster.cloud()?.desired()? == 4, "{active:?}");
-        Ok(())
-    })
-    .await
-}

@@ -7,6 +7,8 @@ use maelstrom_core::{
     testing::autoscaling_conformance::{HOOK, Subject, TIMEOUT},
 };
 
+use serde_json::json;
+
 use super::*;
 use crate::localstack;
 
@@ -46,6 +48,11 @@ impl Subject for LocalStack {
         let request = self.client.terminate_instance_in_auto_scaling_group().instance_id(instance);
         let request = request.should_decrement_desired_capacity(true);
         Box::pin(async move { drop(request.send().await.unwrap()) })
+    }
+
+    fn fail_launches(&self, why: &'static str) -> BoxFuture<'_, ()> {
+        let fault = json!({ "operation": "LaunchInstance", "message": why, "group": self.group });
+        Box::pin(localstack::steer_autoscaling(json!({ "faults": [fault] })))
     }
 }
 

@@ -12,19 +12,28 @@
 //! Which node is on its way out stands in its own status: a new owner of the role goes on where the last one
 //! stopped.
 //!
+//! What was asked for and is not launched is looked after: while launches fail nothing more is asked for.
+//!
 //! Never: lowers the desired capacity by itself, goes below the group's minimum or above its maximum, takes a
 //! machine while a deploy runs or one is coming, takes more machines in an hour than the budget allows.
 
+mod arrival;
 mod room;
 #[cfg(test)]
 mod tests;
 
 use std::{collections::VecDeque, time::Duration};
 
+use arrival::Arrival;
+pub use arrival::Launches;
 pub use room::{Lacking, lacking, spare};
 
 use super::placement::{NodeView, Wanted};
-use crate::{names::NodeId, ports::autoscaling::Group, time::Moment};
+use crate::{
+    names::NodeId,
+    ports::autoscaling::{Activity, Group},
+    time::{Moment, WallTime},
+};
 
 /// Needs that come together are asked for together.
 const QUIET: Duration = Duration::from_secs(1);
@@ -79,10 +88,21 @@ pub struct View<'a> {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    Raise { to: u32 },
-    Drain { node: NodeId },
-    Undrain { node: NodeId },
-    Remove { node: NodeId, instance: String },
+    Raise {
+        to: u32,
+    },
+    /// What the group has done lately is needed: [`Capacity::looked`].
+    Look,
+    Drain {
+        node: NodeId,
+    },
+    Undrain {
+        node: NodeId,
+    },
+    Remove {
+        node: NodeId,
+        instance: String,
+    },
 }
 
 /// See the module.
@@ -91,6 +111,7 @@ pub struct Capacity {
     settings: Settings,
     need: Option<Need>,
     cool_until: Moment,
+    arrival: Arrival,
     /// Since when a machine could be spared, and when that is looked at once more.
     fits: Option<Moment>,
     again: Option<Moment>,
@@ -113,6 +134,7 @@ impl Capacity {
             settings,
             need: None,
             cool_until: Moment::ZERO,
+            arrival: Arrival::default(),
             fits: None,
             again: None,
             draining: None,
@@ -122,6 +144,10 @@ impl Capacity {
 
     /// What to do now, with why. To be asked every second or so, with the group as it was just read.
     pub fn tick(&mut self, view: View<'_>, now: Moment) -> Option<(Step, Vec<String>)> {
+        if self.arrival.watch(view.group, now) {
+            let why = format!("group '{}' has fewer machines than it is to have", view.group.name);
+            return Some((Step::Look, vec![why]));
+        }
         let room = Room::of(view, self.settings.headroom_mib);
         if room.lacking.machines > 0 {
             self.fits = None;
@@ -136,10 +162,25 @@ impl Capacity {
         self.shrink(view, &room, now)
     }
 
+    /// Takes in what the group has done lately, newest first. Only news are returned.
+    pub fn looked(&mut self, activities: &[Activity], now: Moment, wall: WallTime) -> Option<Launches> {
+        self.arrival.looked(activities, now, wall)
+    }
+
+    /// Tells once that launches which failed are wanted no more. To be asked after each tick.
+    pub fn settled(&mut self) -> Option<Launches> {
+        self.arrival.settled()
+    }
+
+    /// Why the group's last launch failed, as long as machines are lacking for it.
+    pub fn failing(&self) -> Option<&str> {
+        self.arrival.failing()
+    }
+
     fn grow(&mut self, view: View<'_>, room: Room, now: Moment) -> Option<(Step, Vec<String>)> {
         let machines = room.lacking.machines.saturating_sub(room.coming);
         let to = (view.group.desired + machines).min(view.group.most);
-        if machines == 0 || to <= view.group.desired {
+        if machines == 0 || to <= view.group.desired || self.arrival.failing().is_some() {
             self.need = None;
             return None;
         }

@@ -9,7 +9,10 @@
 use std::time::Duration;
 
 use super::BoxFuture;
-use crate::lifecycle::{Action, Transition};
+use crate::{
+    lifecycle::{Action, Transition},
+    time::WallTime,
+};
 
 /// What became of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,25 @@ pub struct Group {
     pub members: Vec<Member>,
 }
 
+/// Something that a group did to its machines, or tried to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activity {
+    pub began: WallTime,
+    pub state: ActivityState,
+    /// In AWS's words: `Launching a new EC2 instance: i-…`.
+    pub what: String,
+    /// Of one that failed: why.
+    pub reason: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActivityState {
+    UnderWay,
+    Done,
+    /// Or given up.
+    Failed,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScalingError {
     #[error("{action} is not permitted on {resource}: {reason}; allow it in the node's IAM role")]
@@ -77,6 +99,9 @@ pub trait Autoscaling: Send + Sync {
     fn group(&self, group: String) -> BoxFuture<'_, ScalingResult<Option<Group>>>;
 
     fn hooks(&self, group: String) -> BoxFuture<'_, ScalingResult<Vec<Hook>>>;
+
+    /// What the group did last, newest first: some dozen of its activities at most.
+    fn activities(&self, group: String) -> BoxFuture<'_, ScalingResult<Vec<Activity>>>;
 
     /// A sign of life: the action's time begins anew.
     fn beat(&self, action: Action) -> BoxFuture<'_, ScalingResult<Standing>>;
@@ -107,6 +132,14 @@ impl Member {
     /// It counts for the group's size.
     pub fn counts(&self) -> bool {
         self.is_pending() || self.state == "InService"
+    }
+}
+
+// === impl Activity ===
+
+impl Activity {
+    pub fn is_launch(&self) -> bool {
+        self.what.starts_with("Launching")
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     lifecycle::{Action, Transition},
     ports::{
         BoxFuture,
-        autoscaling::{Autoscaling, Group, ScalingError, Standing, Verdict},
+        autoscaling::{ActivityState, Autoscaling, Group, ScalingError, Standing, Verdict},
     },
 };
 
@@ -17,6 +17,8 @@ pub trait Subject: Send + Sync {
     fn group(&self) -> String;
     /// Somebody else terminates a machine.
     fn terminate(&self, instance: String) -> BoxFuture<'_, ()>;
+    /// From now on the group can launch no machine, for this reason.
+    fn fail_launches(&self, why: &'static str) -> BoxFuture<'_, ()>;
 }
 
 pub const HOOK: &str = "leave";
@@ -32,6 +34,7 @@ macro_rules! autoscaling_conformance {
             what_is_over_is_no_error
             desired_capacity_is_set_within_bounds
             a_removed_machine_is_not_replaced
+            a_launch_that_fails_says_why
             what_is_not_there_is_none
         );
     };
@@ -113,6 +116,19 @@ pub async fn a_removed_machine_is_not_replaced(subject: &dyn Subject) {
     scaling.remove(instance.clone()).await.unwrap();
     assert_eq!(group(subject).await.desired, 1);
     assert!(scaling.member(instance).await.unwrap().unwrap().is_held_terminating(), "its hooks come first");
+}
+
+pub async fn a_launch_that_fails_says_why(subject: &dyn Subject) {
+    let scaling = subject.scaling();
+    subject.fail_launches("InsufficientInstanceCapacity of t3.micro").await;
+    scaling.set_desired(subject.group(), 3).await.unwrap();
+    let told = group(subject).await;
+    assert_eq!((told.desired, told.members.len()), (3, 2));
+    let activities = scaling.activities(subject.group()).await.unwrap();
+    let last = &activities[0];
+    assert!(last.is_launch() && last.state == ActivityState::Failed, "{activities:?}");
+    assert!(last.reason.contains("InsufficientInstanceCapacity of t3.micro"), "{last:?}");
+    assert!(last.began.as_millis() > 0, "{last:?}");
 }
 
 pub async fn what_is_not_there_is_none(subject: &dyn Subject) {

@@ -14,11 +14,14 @@ use crate::{
     lifecycle::{Action, Transition},
     ports::{
         BoxFuture,
-        autoscaling::{Autoscaling, Group, Hook, Member, ScalingError, ScalingResult, Standing, Verdict},
+        autoscaling::{
+            Activity, ActivityState, Autoscaling, Group, Hook, Member, ScalingError, ScalingResult, Standing,
+            Verdict,
+        },
         clock::Clock,
         metadata::{Metadata, MetadataError, Notices},
     },
-    time::Moment,
+    time::{Moment, WallTime},
 };
 
 #[derive(Clone)]
@@ -35,6 +38,10 @@ struct State {
     notices: BTreeMap<String, Notices>,
     /// Calls that fail from now on, by the name of the action in policies.
     failing: BTreeSet<&'static str>,
+    /// Newest last.
+    activities: Vec<Activity>,
+    /// Why launches fail.
+    barren: Option<String>,
     beats: u64,
     tokens: u64,
     machines: u64,
@@ -58,6 +65,8 @@ impl MemoryCloud {
             open: BTreeMap::new(),
             notices: BTreeMap::new(),
             failing: BTreeSet::new(),
+            activities: Vec::new(),
+            barren: None,
             beats: 0,
             tokens: 0,
             machines: 0,
@@ -95,6 +104,14 @@ impl MemoryCloud {
             true => state.failing.insert(action),
             false => state.failing.remove(action),
         };
+    }
+
+    /// From now on no machine can be launched, for this reason; or they can be again, and what is lacking is
+    /// launched at once.
+    pub fn fail_launches(&self, why: Option<&str>) {
+        let mut state = self.state.lock();
+        state.barren = why.map(str::to_owned);
+        state.converge(self.clock.now(), self.clock.wall());
     }
 
     /// Signs of life so far.
@@ -244,7 +261,7 @@ impl State {
         Standing::Over
     }
 
-    fn set_desired(&mut self, desired: u32, now: Moment) -> ScalingResult<()> {
+    fn set_desired(&mut self, desired: u32, now: Moment, wall: WallTime) -> ScalingResult<()> {
         let Group { least, most, .. } = self.group;
         if !(least..=most).contains(&desired) {
             return Err(ScalingError::Refused {
@@ -254,11 +271,24 @@ impl State {
             });
         }
         self.group.desired = desired;
-        let count = self.group.members.iter().filter(|member| member.counts()).count();
-        for _ in count..desired as usize {
-            self.launch(now);
-        }
+        self.converge(now, wall);
         Ok(())
+    }
+
+    /// Launches what is lacking.
+    fn converge(&mut self, now: Moment, wall: WallTime) {
+        let count = self.group.members.iter().filter(|member| member.counts()).count();
+        for _ in count..self.group.desired as usize {
+            let (state, reason) = match self.barren.clone() {
+                Some(why) => (ActivityState::Failed, why),
+                None => (ActivityState::Done, String::new()),
+            };
+            let what = match state {
+                ActivityState::Done => format!("Launching a new EC2 instance: {}", self.launch(now)),
+                _ => "Launching a new EC2 instance".to_owned(),
+            };
+            self.activities.push(Activity { began: wall, state, what, reason });
+        }
     }
 }
 
@@ -279,6 +309,12 @@ impl Autoscaling for MemoryCloud {
         self.call("autoscaling:DescribeLifecycleHooks", &group, |state, _| Ok(state.hooks.clone()))
     }
 
+    fn activities(&self, group: String) -> BoxFuture<'_, ScalingResult<Vec<Activity>>> {
+        self.call("autoscaling:DescribeScalingActivities", &group, |state, _| {
+            Ok(state.activities.iter().rev().cloned().collect())
+        })
+    }
+
     fn beat(&self, action: Action) -> BoxFuture<'_, ScalingResult<Standing>> {
         let resource = action.to_string();
         self.call("autoscaling:RecordLifecycleActionHeartbeat", &resource, |state, now| {
@@ -292,7 +328,10 @@ impl Autoscaling for MemoryCloud {
     }
 
     fn set_desired(&self, group: String, desired: u32) -> BoxFuture<'_, ScalingResult<()>> {
-        self.call("autoscaling:SetDesiredCapacity", &group, |state, now| state.set_desired(desired, now))
+        let wall = self.clock.wall();
+        self.call("autoscaling:SetDesiredCapacity", &group, |state, now| {
+            state.set_desired(desired, now, wall)
+        })
     }
 
     fn remove(&self, instance: String) -> BoxFuture<'_, ScalingResult<()>> {

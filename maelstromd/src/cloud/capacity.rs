@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use maelstrom_core::{
     decide::{
-        capacity::{Capacity, Leaving, Machine, Step, View},
+        capacity::{Capacity, Launches, Leaving, Machine, Step, View},
         drain::Signal,
         placement::Wanted,
         scheduler::NodeState,
@@ -35,16 +35,16 @@ impl Cloud {
     pub(super) async fn follow_demand(self: Arc<Self>) {
         let Some(settings) = self.settings.capacity else { return };
         let role = Role::new(control::ROLE);
-        let mut identity = self.identity.subscribe();
-        let known = identity.wait_for(|identity| identity.group.is_some()).await;
-        let Some(name) = known.ok().and_then(|identity| identity.group.clone()) else { return };
+        let Some(name) = self.group_name().await else { return };
         let mut complaint = Complaint::about("making the group's size follow demand");
         let mut tenure = None;
         loop {
             self.pause(LOOK_EVERY).await;
             let term = self.parts.roles.owns(&role);
             let Some(term) = term else {
-                tenure = None;
+                if tenure.take().is_some() {
+                    self.parts.control.note_no_room_comes(None);
+                }
                 continue;
             };
             // Nothing that an earlier tenure knew holds.
@@ -79,9 +79,35 @@ impl Cloud {
         let machines: Vec<Machine> = statuses.iter().map(machine).collect();
         let view =
             View { group, machines: &machines, wanted: &wanted, deploying: self.is_deploying(&statuses) };
-        let Some((step, reasons)) = capacity.tick(view, now) else { return Ok(()) };
+        let decided = capacity.tick(view, now);
+        if let Some(news) = capacity.settled() {
+            self.tell_launches(name, &news);
+        }
+        let Some((step, reasons)) = decided else { return Ok(()) };
+        if step == Step::Look {
+            let activities = self.parts.scaling.activities(name.to_owned()).await?;
+            if let Some(news) = capacity.looked(&activities, now, self.parts.clock.wall()) {
+                self.tell_launches(name, &news);
+            }
+            return Ok(());
+        }
         *read = None;
         self.take(&step, name, &reasons, &wanted).await
+    }
+
+    fn tell_launches(&self, group: &str, news: &Launches) {
+        let entry = match news {
+            Launches::Fail(why) => {
+                let what = format!("the group '{group}' could not start a machine: {why}");
+                self.parts.control.note_no_room_comes(Some(what.clone()));
+                Entry::new(Kind::Capacity, what).warning().because("it is asked for no more until one starts")
+            }
+            Launches::Recovered => {
+                self.parts.control.note_no_room_comes(None);
+                Entry::new(Kind::Capacity, format!("the group '{group}' has the machines that it is to have"))
+            }
+        };
+        self.parts.journal.record(entry);
     }
 
     async fn read_group(&self, name: &str) -> ScalingResult<Group> {
@@ -101,6 +127,8 @@ impl Cloud {
         wanted: &[Wanted],
     ) -> ScalingResult<()> {
         match step {
+            // Read, not done.
+            Step::Look => {}
             Step::Raise { to } => {
                 let fresh = self.read_group(group).await?;
                 let to = (*to).min(fresh.most);
@@ -168,7 +196,7 @@ impl Cloud {
     }
 
     /// All nodes that can be reached, this one among them.
-    fn statuses(&self) -> Vec<Arc<NodeStatus>> {
+    pub(super) fn statuses(&self) -> Vec<Arc<NodeStatus>> {
         let peers = self.parts.peers.view().into_iter().filter(|peer| peer.silent_since.is_none());
         peers.map(|peer| peer.status).chain([Arc::new(self.parts.node.status())]).collect()
     }

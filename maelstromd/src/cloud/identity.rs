@@ -72,6 +72,13 @@ impl Cloud {
         }
     }
 
+    /// Waits until the machine's group is known.
+    pub(super) async fn group_name(&self) -> Option<String> {
+        let mut identity = self.identity.subscribe();
+        let known = identity.wait_for(|identity| identity.group.is_some()).await;
+        known.ok().and_then(|identity| identity.group.clone())
+    }
+
     pub(super) async fn pause(&self, time: Duration) {
         let clock = &self.parts.clock;
         clock.sleep_until(clock.now() + time).await;

@@ -88,6 +88,8 @@ struct Memory {
     /// Set while this node owns the role.
     lead: Option<Lead>,
     following: Following,
+    /// Why no more room comes, while none does.
+    no_room_comes: Option<String>,
 }
 
 // === impl Control ===
@@ -119,6 +121,7 @@ impl Control {
             scheduler: Scheduler::default(),
             lead: None,
             following: Following::default(),
+            no_room_comes: None,
         };
         Arc::new_cyclic(|me| Self {
             router,
@@ -152,7 +155,16 @@ impl Control {
         let now = clock::now();
         let mut memory = self.memory.lock();
         let world = self.world(&mut memory, now)?;
-        memory.scheduler.target(component, &world, now)
+        let mut target = memory.scheduler.target(component, &world, now)?;
+        if memory.scheduler.obstacle(component).is_some() {
+            target.reasons.extend(memory.no_room_comes.clone());
+        }
+        Some(target)
+    }
+
+    /// Has components that have no place explained by this, too: the cloud gives no more room.
+    pub fn note_no_room_comes(&self, why: Option<String>) {
+        self.memory.lock().no_room_comes = why;
     }
 }
 

@@ -178,6 +178,15 @@ impl Cloud {
         Ok(members.into_iter().find(|(id, _)| id == self.instance(host)).map(|(_, state)| state))
     }
 
+    /// From now on the group can launch no machine, for this reason; or it can again.
+    pub fn fail_launches(&self, why: Option<&str>) -> Result<()> {
+        let fault = |why| json!({ "operation": "LaunchInstance", "message": why, "group": self.group });
+        let faults: Vec<Value> = why.into_iter().map(fault).collect();
+        let wanted = json!({ "faults": faults }).to_string();
+        let head = "Content-Type: application/json";
+        exchange(self.endpoint, "PATCH", "/_maelstrom/autoscaling", head, &wanted).map(drop)
+    }
+
     /// Puts a message into the hook's queue.
     pub fn send(&self, body: &str) -> Result<()> {
         self.sqs("SendMessage", &[("QueueUrl", &self.queue), ("MessageBody", body)]).map(drop)

@@ -1,9 +1,13 @@
+mod launches;
+mod traffic;
+
 use std::collections::BTreeMap;
 
-use proptest::prelude::*;
-
 use super::*;
-use crate::{names::ComponentName, ports::autoscaling::Member};
+use crate::{
+    names::ComponentName,
+    ports::autoscaling::{ActivityState, Member},
+};
 
 const SETTINGS: Settings = Settings { headroom_mib: 0, removals_per_hour: 6 };
 const SIZE: u64 = 1_000;
@@ -55,6 +59,22 @@ fn group(least: u32, most: u32, members: usize) -> Group {
     }
 }
 
+/// The fewest machines that have room for so many instances.
+fn needed(web: u32) -> u32 {
+    web.div_ceil(4)
+}
+
+fn wall(now: Moment) -> WallTime {
+    WallTime::from_millis(0) + now.since(Moment::ZERO)
+}
+
+/// The last launch.
+fn activity(barren: Option<&str>, now: Moment) -> Activity {
+    let state = if barren.is_some() { ActivityState::Failed } else { ActivityState::Done };
+    let reason = barren.unwrap_or_default().to_owned();
+    Activity { began: wall(now), state, what: "Launching a new EC2 instance".into(), reason }
+}
+
 /// A group that does what it is asked for, after a while, and a cluster that places at once.
 struct World {
     capacity: Capacity,
@@ -66,6 +86,10 @@ struct World {
     deploying: bool,
     steps: Vec<(Moment, Step)>,
     next: usize,
+    /// Why no machine can be launched.
+    barren: Option<&'static str>,
+    looks: Vec<Moment>,
+    told: Vec<Launches>,
 }
 
 impl World {
@@ -79,6 +103,9 @@ impl World {
             deploying: false,
             steps: Vec::new(),
             next: machines,
+            barren: None,
+            looks: Vec::new(),
+            told: Vec::new(),
         };
         world.place();
         world
@@ -104,30 +131,32 @@ impl World {
             self.machines.push(machine(self.next, 0));
             self.next += 1;
         }
+        self.launch(now);
         self.place();
         let wanted = [web(self.wanted)];
         let view =
             View { group: &self.group, machines: &self.machines, wanted: &wanted, deploying: self.deploying };
-        let Some((step, why)) = self.capacity.tick(view, now) else { return };
+        let decided = self.capacity.tick(view, now);
+        self.told.extend(self.capacity.settled());
+        let Some((step, why)) = decided else { return };
         assert!(!why.is_empty(), "{step:?}");
         match &step {
             Step::Raise { to } => {
-                assert!(
-                    *to > self.group.desired && *to <= self.group.most,
-                    "{step:?} of {}",
-                    self.group.desired
+                assert!(*to > self.group.desired, "{step:?} of {}", self.group.desired);
+                assert_eq!(
+                    *to,
+                    needed(self.wanted).min(self.group.most),
+                    "not what is needed: {}",
+                    self.wanted
                 );
-                for _ in self.group.desired..*to {
-                    self.launches.push(now + Duration::from_secs(90));
-                    let base = self.next + self.launches.len() - 1;
-                    self.group.members.push(Member {
-                        instance: format!("i-{base}"),
-                        group: "web".into(),
-                        state: "Pending".into(),
-                        protected: true,
-                    });
-                }
                 self.group.desired = *to;
+                self.launch(now);
+            }
+            Step::Look => {
+                let activities = [activity(self.barren, now)];
+                self.looks.push(now);
+                self.told.extend(self.capacity.looked(&activities, now, wall(now)));
+                return;
             }
             Step::Drain { node } => self.leave(node, Leaving::Surplus { empty: false }),
             Step::Undrain { node } => self.leave(node, Leaving::Stays),
@@ -142,6 +171,21 @@ impl World {
             }
         }
         self.steps.push((now, step));
+    }
+
+    /// What the group does by itself.
+    fn launch(&mut self, now: Moment) {
+        let missing = self.group.desired - u32::try_from(self.group.members.len()).unwrap();
+        for _ in 0..if self.barren.is_some() { 0 } else { missing } {
+            self.launches.push(now + Duration::from_secs(90));
+            let base = self.next + self.launches.len() - 1;
+            self.group.members.push(Member {
+                instance: format!("i-{base}"),
+                group: "web".into(),
+                state: "Pending".into(),
+                protected: true,
+            });
+        }
     }
 
     fn leave(&mut self, node: &NodeId, leaving: Leaving) {
@@ -159,6 +203,17 @@ impl World {
 
     fn count(&self, what: impl Fn(&Step) -> bool) -> usize {
         self.steps.iter().filter(|(_, step)| what(step)).count()
+    }
+
+    /// How often it became larger after it had become smaller, or the other way round.
+    fn turns(&self) -> usize {
+        let ways = self.steps.iter().filter_map(|(_, step)| match step {
+            Step::Raise { .. } => Some(true),
+            Step::Remove { .. } => Some(false),
+            _ => None,
+        });
+        let ways: Vec<bool> = ways.collect();
+        ways.windows(2).filter(|pair| pair[0] != pair[1]).count()
     }
 
     fn missing(&self) -> u32 {
@@ -269,58 +324,4 @@ fn removals_have_a_budget() {
     world.capacity = Capacity::new(Settings { removals_per_hour: 2, ..SETTINGS });
     world.run(0, 3_600, |_| 1);
     assert_eq!(world.count(|step| matches!(step, Step::Remove { .. })), 2);
-}
-
-/// A day's curve in an hour with noise on it: capacity follows, in few steps, and never up and down in turns.
-#[test]
-fn an_hour_of_traffic_is_followed_without_flapping() {
-    let noise = |second: u64| u32::try_from((second * 7_919 + second / 3 * 104_729) % 5).unwrap();
-    let traffic = |second: u64| {
-        let base = match second {
-            0..600 => 6,
-            600..1_800 => 6 + u32::try_from((second - 600) / 60).unwrap(),
-            1_800..2_400 => 26,
-            _ => 8,
-        };
-        base + noise(second)
-    };
-    let mut world = World::new(2, 12, 3, 6);
-    let mut short = 0;
-    for second in 0..7_200 {
-        world.wanted = traffic(second.min(3_599));
-        world.tick(at(second));
-        short += u64::from(world.missing() > 0);
-    }
-    let raises = world.count(|step| matches!(step, Step::Raise { .. }));
-    let removals = world.count(|step| matches!(step, Step::Remove { .. }));
-    assert!((3..=7).contains(&raises), "{raises} raises: {:?}", world.steps);
-    assert!(removals >= 3, "{removals} removals: {:?}", world.steps);
-    let ups = world.steps.iter().filter(|(_, step)| matches!(step, Step::Raise { .. }));
-    let last_up = ups.map(|(when, _)| *when).max().unwrap();
-    let downs = world.steps.iter().filter(|(_, step)| matches!(step, Step::Remove { .. }));
-    let first_down = downs.map(|(when, _)| *when).min().unwrap();
-    assert!(first_down > last_up, "up after down: {:?}", world.steps);
-    assert!(short < 1_000, "something had no room for {short} s");
-    assert!(world.group.desired <= 4, "{}", world.group.desired);
-}
-
-proptest! {
-    // Each case is half an hour of ticks.
-    #![proptest_config(ProptestConfig::with_cases(8))]
-
-    #[test]
-    fn no_traffic_breaks_the_bounds(
-        loads in prop::collection::vec((0..60u32, 1..200u64, any::<bool>()), 1..20),
-        least in 0..4u32,
-        machines in 1..6usize,
-    ) {
-        let mut world = World::new(least.min(u32::try_from(machines).unwrap()), 8, machines, 1);
-        let mut second = 0;
-        for (wanted, seconds, deploying) in loads {
-            world.deploying = deploying;
-            world.run(second, second + seconds, |_| wanted);
-            second += seconds;
-        }
-        prop_assert!(world.group.desired <= 8 && world.group.desired >= world.group.least);
-    }
 }
