@@ -34,6 +34,7 @@ locals {
       MAEL_AWS_SPOT_TERMINATE_POLL_SECONDS = "5"
     },
     var.demand_scaling ? { MAEL_AWS_CAPACITY = "true" } : {},
+    var.capacity_metrics ? { MAEL_AWS_CAPACITY_METRICS = "true" } : {},
     var.settings,
   )
 

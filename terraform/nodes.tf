@@ -110,8 +110,9 @@ resource "aws_autoscaling_group" "nodes" {
   capacity_rebalance        = var.spot != null
   wait_for_capacity_timeout = var.wait_for_capacity
 
-  # The cluster chooses which nodes go, drained ones; the group would take any.
-  protect_from_scale_in = true
+  # The cluster chooses which nodes go, drained ones; the group would take any. Policies that follow the
+  # cluster's metrics could take none, so that with them the group chooses, and its hook has the node drain.
+  protect_from_scale_in = var.demand_scaling || !var.capacity_metrics
   # Would terminate nodes for the sake of balance only.
   suspended_processes = ["AZRebalance"]
 

@@ -492,7 +492,7 @@ variable "demand_scaling" {
 }
 
 variable "capacity_metrics" {
-  description = "true: nodes may write metrics into the CloudWatch namespace `Maelstrom`, for scaling policies of your own."
+  description = "true: the cluster sends its capacity to the CloudWatch namespace `Maelstrom` once a minute (`MAEL_AWS_CAPACITY_METRICS`), for scaling policies of your own; see examples/scaling-policy. Unless `demand_scaling` is true as well, new nodes are not protected from scale-in then."
   type        = bool
   default     = false
 }

@@ -3,6 +3,7 @@
 
 mod account;
 mod autoscaling;
+mod cloudwatch;
 pub mod dynamo;
 mod failure;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod step_functions;
 
 pub use account::{Account, FoundAccount};
 pub use autoscaling::AutoScalingGroups;
+pub use cloudwatch::CloudWatch;
 pub use dynamo::DynamoStore;
 pub use metadata::InstanceMetadata;
 pub use sqs::SqsQueues;

@@ -4,10 +4,12 @@ import base64
 import json
 import re
 import unittest
+from pathlib import Path
 
 import cloud
 from cloud import SAMPLE, Cloud, Refused
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 EXISTING = {
     "id": "vpc-1",
     "node_subnet_ids": ["subnet-1", "subnet-2"],
@@ -102,6 +104,21 @@ class Plans(unittest.TestCase):
         self.assertIn("autoscaling:SetDesiredCapacity", rights["ResizeTheGroup"]["Action"])
         self.assertEqual(rights["Queues"]["Resource"], found["aws_sqs_queue.orders"]["arn"])
         self.assertEqual(len(found["aws_cloudwatch_metric_alarm.missing_nodes[0]"]["alarm_actions"]), 1)
+
+    def test_a_scaling_policy_follows_the_clusters_metrics(self):
+        found, _ = self.cloud.apply(self.cloud.example("scaling-policy"), region="eu-central-1", **SAMPLE)
+        group = found["aws_autoscaling_group.nodes"]
+        self.assertFalse(group["protect_from_scale_in"], "the policy could not let a node go")
+        condition = {"StringEquals": {"cloudwatch:namespace": "Maelstrom"}}
+        self.assertEqual(allowed(found)["CapacityMetrics"]["Condition"], condition)
+        data = base64.b64decode(found["aws_launch_template.node"]["user_data"]).decode()
+        self.assertIn("MAEL_AWS_CAPACITY_METRICS=true\n", data)
+        (tracking,) = found["aws_autoscaling_policy.memory"]["target_tracking_configuration"]
+        (metric,) = tracking["customized_metric_specification"]
+        self.assertEqual(metric["metric_dimension"], [{"name": "AutoScalingGroupName", "value": group["name"]}])
+        # The name that the daemon writes.
+        written = (REPOSITORY / "core/src/decide/capacity/measure.rs").read_text()
+        self.assertIn(f'"{metric["metric_name"]}"', written)
 
     def test_all_inputs(self):
         found, outputs = self.cloud.apply(self.cloud.example("all-inputs"))

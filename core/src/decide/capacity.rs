@@ -18,6 +18,7 @@
 //! machine while a deploy runs or one is coming, takes more machines in an hour than the budget allows.
 
 mod arrival;
+mod measure;
 mod room;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use arrival::Arrival;
 pub use arrival::Launches;
+pub use measure::{Measures, measure};
 pub use room::{Lacking, lacking, spare};
 
 use super::placement::{NodeView, Wanted};

@@ -6,6 +6,7 @@ pub mod autoscaling;
 pub mod clock;
 pub mod engine;
 pub mod metadata;
+pub mod monitoring;
 pub mod queue;
 pub mod store;
 

@@ -15,6 +15,7 @@ pub mod cloud;
 pub mod cluster;
 pub mod engine;
 pub mod engine_conformance;
+pub mod monitoring;
 pub mod queue;
 #[allow(clippy::unwrap_used)]
 pub mod queue_conformance;

@@ -7,6 +7,7 @@
 //!   drain ─────► farewell: actions completed, messages deleted, the operator's command
 //!   joined ────► launch: the action that holds a new machine completed
 //!   demand ────► capacity: the group has as many machines as are needed (one node, by its role)
+//!          └───► measure: the same in numbers, for the group's own policies
 //! ```
 //! Off the cloud, and where nothing of this is asked for, all of it is off and asks nobody anything.
 
@@ -15,6 +16,7 @@ mod complaint;
 mod farewell;
 mod identity;
 mod launch;
+mod measure;
 mod own;
 mod poller;
 #[cfg(test)]
@@ -27,7 +29,9 @@ use maelstrom_core::{
     decide::capacity::Settings as CapacitySettings,
     lifecycle::{Action, Letter},
     names::NodeId,
-    ports::{autoscaling::Autoscaling, clock::Clock, metadata::Metadata, queue::Queues},
+    ports::{
+        autoscaling::Autoscaling, clock::Clock, metadata::Metadata, monitoring::Monitoring, queue::Queues,
+    },
     wire::AwsLifecycleHook,
 };
 
@@ -60,6 +64,8 @@ pub struct CloudSettings {
     pub launch_images: bool,
     /// The group's size follows demand.
     pub capacity: Option<CapacitySettings>,
+    /// The group's own policies get numbers to follow.
+    pub metrics: bool,
     /// Run when the machine is taken away.
     pub command: Option<String>,
 }
@@ -70,6 +76,7 @@ pub struct CloudParts {
     pub metadata: Arc<dyn Metadata>,
     pub scaling: Arc<dyn Autoscaling>,
     pub queues: Arc<dyn Queues>,
+    pub monitoring: Arc<dyn Monitoring>,
     pub images: Arc<dyn Images>,
     pub configuration: Arc<ConfigurationCache>,
     pub drainer: Arc<Drainer>,
@@ -93,7 +100,8 @@ pub struct Cloud {
 impl CloudSettings {
     /// Anything of the cloud is asked for.
     pub fn is_on(&self) -> bool {
-        self.queue.is_some() || self.poll.is_some() || self.instance.is_some() || self.capacity.is_some()
+        let follows = self.capacity.is_some() || self.metrics;
+        self.queue.is_some() || self.poll.is_some() || self.instance.is_some() || follows
     }
 }
 
@@ -114,6 +122,7 @@ impl Cloud {
         base.spawn_cancellable("signs of life", self.clone().keep_own());
         base.spawn_cancellable("launch", self.clone().complete_launch());
         base.spawn_cancellable("capacity", self.clone().follow_demand());
+        base.spawn_cancellable("capacity metrics", self.clone().send_measures());
         if let Some(period) = self.settings.poll {
             base.spawn_cancellable("instance metadata", self.clone().watch(period));
         }

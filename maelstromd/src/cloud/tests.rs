@@ -10,13 +10,18 @@ use maelstrom_core::{
         health::Probe,
     },
     lifecycle::Transition,
+    names::Role,
     ports::{
         BoxFuture,
         autoscaling::Verdict,
         engine::EngineResult,
         metadata::{Notices, SpotNotice},
+        monitoring::MonitoringError,
     },
-    testing::{cloud::MemoryCloud, engine::FakeEngine, queue::MemoryQueues, store::MemoryStore},
+    testing::{
+        cloud::MemoryCloud, engine::FakeEngine, monitoring::MemoryMonitoring, queue::MemoryQueues,
+        store::MemoryStore,
+    },
 };
 
 use super::*;
@@ -54,6 +59,7 @@ impl Images for Fine {
 struct World {
     group: MemoryCloud,
     queues: MemoryQueues,
+    monitoring: MemoryMonitoring,
     drainer: Arc<Drainer>,
     cloud: Arc<Cloud>,
     own: String,
@@ -125,6 +131,7 @@ impl World {
         let drainer = Drainer::new(limits, journal.clone(), clock.clone(), None);
         let queues = MemoryQueues::new(clock.clone());
         queues.create(QUEUE);
+        let monitoring = MemoryMonitoring::default();
         let cloud = Cloud::new(
             settings,
             CloudParts {
@@ -132,6 +139,7 @@ impl World {
                 metadata: Arc::new(group.metadata(&own)),
                 scaling: Arc::new(group.clone()),
                 queues: Arc::new(queues.clone()),
+                monitoring: Arc::new(monitoring.clone()),
                 images: Arc::new(Fine),
                 configuration: configuration.clone(),
                 drainer: drainer.clone(),
@@ -147,7 +155,7 @@ impl World {
         base.spawn("roles", roles.run(base.token().clone()));
         base.spawn("node", node.run(configuration.subscribe(), base.token().clone()));
         cloud.launch(&base, &events);
-        Self { group, queues, drainer, cloud, own, other, base, events }
+        Self { group, queues, monitoring, drainer, cloud, own, other, base, events }
     }
 
     /// The group ends a machine; its hook writes into the queue.
@@ -325,5 +333,26 @@ async fn the_operators_command_is_run_and_bounded_by_whoever_waits() {
     let world = World::new(CloudSettings { command, ..watching() }).await;
     world.cloud.run_command().await;
     assert_eq!(std::fs::read_to_string(&written).unwrap(), "gone\n");
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_places_sends_the_capacity_in_numbers_once_a_minute() {
+    let world = World::new(CloudSettings { metrics: true, ..CloudSettings::default() }).await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(world.monitoring.seen(), [], "another node places");
+    let _places = world.cloud.parts.roles.want_one(Role::new(crate::control::ROLE));
+    world.until("numbers", || world.monitoring.seen().len() == 1).await;
+    let (group, samples) = world.monitoring.seen().remove(0);
+    let names: Vec<(&str, f64)> = samples.iter().map(|sample| (sample.name, sample.value)).collect();
+    let expected =
+        [("Nodes", 1.0), ("MemoryReserved", 0.0), ("MemoryWanted", 0.0), ("InstancesWithoutRoom", 0.0)];
+    assert_eq!((group.as_str(), &names[..]), ("web", &expected[..]));
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(world.monitoring.seen().len(), 6);
+    world.monitoring.refuse(Some(MonitoringError::Denied { reason: "not you".into() }));
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    world.monitoring.refuse(None);
+    world.until("numbers again", || world.monitoring.seen().len() == 7).await;
     world.stop().await;
 }

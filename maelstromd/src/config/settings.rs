@@ -75,6 +75,7 @@ pub struct Settings {
     /// MiB.
     pub aws_capacity_headroom: u64,
     pub aws_capacity_removals: usize,
+    pub aws_capacity_metrics: bool,
     pub log_level: String,
     pub log_format: LogFormat,
 }

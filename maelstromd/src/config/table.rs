@@ -159,6 +159,8 @@ pub const SETTINGS: &[Setting] = &[
         "MiB that the group's size keeps free on some node for what comes next"),
     setting("MAEL_AWS_CAPACITY_REMOVALS", "aws_capacity_removals", Kind::Number { least: 0, most: 1_000 }, Some("6"),
         "machines at most that the group is made to do without in an hour"),
+    setting("MAEL_AWS_CAPACITY_METRICS", "aws_capacity_metrics", Kind::Switch, Some("false"),
+        "true: the owner of placement sends capacity metrics to CloudWatch once a minute, for scaling policies of the group"),
     setting("LETSENCRYPT_EMAIL", "letsencrypt_email", Kind::Text, None,
         "turns on automatic certificates for the hostnames of http event sources").of(TLS),
 ];

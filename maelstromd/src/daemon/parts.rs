@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use maelstrom_aws::{AutoScalingGroups, FoundAccount, InstanceMetadata, SqsQueues, StepFunctions};
+use maelstrom_aws::{
+    AutoScalingGroups, CloudWatch, FoundAccount, InstanceMetadata, SqsQueues, StepFunctions,
+};
 use maelstrom_core::{
     decide::{capacity::Settings as CapacitySettings, drain::Limits},
     names::Role,
@@ -139,7 +141,8 @@ impl Parts {
                 node_id: id.clone(),
                 metadata: Arc::new(InstanceMetadata::new()),
                 scaling: Arc::new(AutoScalingGroups::new(account.clone())),
-                queues: Arc::new(SqsQueues::new(account)),
+                queues: Arc::new(SqsQueues::new(account.clone())),
+                monitoring: Arc::new(CloudWatch::new(account)),
                 images: Arc::new(pulls.clone()),
                 configuration: configuration.clone(),
                 drainer: drainer.clone(),
@@ -443,6 +446,7 @@ fn cloud_settings(settings: &Settings) -> CloudSettings {
             headroom_mib: settings.aws_capacity_headroom,
             removals_per_hour: settings.aws_capacity_removals,
         }),
+        metrics: settings.aws_capacity_metrics,
         command: settings.terminate_command.clone(),
     }
 }

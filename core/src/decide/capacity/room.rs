@@ -62,6 +62,25 @@ pub fn spare(
     candidates.into_iter().map(|(_, node)| node).find(|node| fits(node)).cloned()
 }
 
+/// Instances that have no room.
+pub(super) struct WithoutRoom {
+    /// Those that would have some on a machine more.
+    pub(super) instances: u32,
+    /// Those that fit on no machine there is.
+    pub(super) too_large: BTreeMap<ComponentName, u32>,
+}
+
+pub(super) fn without_room(nodes: &[NodeView], wanted: &[Wanted]) -> WithoutRoom {
+    let (mut instances, mut too_large) = (0_u32, BTreeMap::new());
+    for missing in placement::place(nodes, wanted).unplaceable {
+        match missing.obstacle {
+            Obstacle::TooLarge => drop(too_large.insert(missing.component, missing.missing)),
+            _ => instances = instances.saturating_add(missing.missing),
+        }
+    }
+    WithoutRoom { instances, too_large }
+}
+
 /// What has no room.
 #[derive(Clone, Debug)]
 struct Short {

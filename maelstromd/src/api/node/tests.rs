@@ -9,7 +9,10 @@ use maelstrom_core::{
         health::Probe,
     },
     ports::{BoxFuture, clock::Clock, engine::EngineResult},
-    testing::{cloud::MemoryCloud, engine::FakeEngine, queue::MemoryQueues, store::MemoryStore},
+    testing::{
+        cloud::MemoryCloud, engine::FakeEngine, monitoring::MemoryMonitoring, queue::MemoryQueues,
+        store::MemoryStore,
+    },
 };
 use serde_json::{Value, json};
 
@@ -149,6 +152,7 @@ impl World {
                 metadata: Arc::new(machines.metadata("i-1")),
                 scaling: Arc::new(machines),
                 queues: Arc::new(MemoryQueues::new(live_clock.clone())),
+                monitoring: Arc::new(MemoryMonitoring::default()),
                 images: Arc::new(Fine),
                 configuration: configuration.clone(),
                 drainer: drainer.clone(),
