@@ -37,7 +37,7 @@ async fn what_is_put_can_be_read_by_group() {
     cloudwatch.put(group.clone(), SAMPLES.to_vec()).await.unwrap();
     for sample in SAMPLES {
         let form = format!(
-            "Action=GetMetricStatistics&Version=2010-08-01&Namespace={NAMESPACE}&MetricName={}&Period=60\
+            "Action=GetMetricStatistics&Version=2010-08-01&Namespace={NAMESPACE}&MetricName={}&Period=31536000\
              &StartTime=2020-01-01T00:00:00Z&EndTime=2100-01-01T00:00:00Z&Statistics.member.1=Average\
              &Dimensions.member.1.Name={DIMENSION}&Dimensions.member.1.Value={group}",
             sample.name
