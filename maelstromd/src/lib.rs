@@ -14,6 +14,7 @@ pub mod drain;
 pub mod events;
 pub mod gateway;
 pub mod glob;
+mod hex;
 pub mod images;
 pub mod journal;
 pub mod logs;

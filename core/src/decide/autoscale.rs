@@ -21,8 +21,9 @@ use std::time::Duration;
 use super::{
     Decided,
     activity::{WINDOW_MAX, Window},
+    pool::Pool,
 };
-use crate::component::Scaling;
+use crate::{component::Scaling, time::Moment};
 
 pub const STABLE_WINDOW: Duration = WINDOW_MAX;
 pub const PANIC_WINDOW: Duration = Duration::from_secs(6);
@@ -60,6 +61,27 @@ pub struct Demand {
     pub last_request: Option<Duration>,
     /// For how long this has been watched.
     pub observed: Duration,
+}
+
+// === impl Demand ===
+
+impl Demand {
+    /// Of this node: what runs on its instances, and who waits here. What was relayed to a peer is that
+    /// peer's demand.
+    pub fn of<M: Clone, W>(pool: &mut Pool<M, W>, now: Moment) -> Self {
+        let (in_flight, waiting) = (pool.in_flight(), pool.waiting());
+        let waiting_for = pool.waiting_since().map_or(Duration::ZERO, |since| now.since(since));
+        let activity = pool.demand();
+        Self {
+            in_flight,
+            waiting,
+            waiting_for,
+            stable: activity.window(STABLE_WINDOW, now),
+            panic: activity.window(PANIC_WINDOW, now),
+            last_request: activity.last_active(now).map(|last| now.since(last)),
+            observed: activity.observed(now),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

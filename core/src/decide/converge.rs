@@ -21,7 +21,11 @@ use std::fmt;
 
 pub use plan::plan;
 
-use crate::{component::RestartOrder, time::Moment};
+use super::backoff::Backoff;
+use crate::{
+    component::{Component, DockerSpec, RestartOrder, StartParallelism},
+    time::Moment,
+};
 
 /// What a component should have on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +40,70 @@ pub struct Desired {
     pub starts: Starts,
     /// No start before this moment: earlier ones failed.
     pub not_before: Moment,
+}
+
+// === impl Desired ===
+
+impl Desired {
+    /// Of a component that is gone, or on a node that closes.
+    pub fn nothing() -> Self {
+        Self {
+            count: 0,
+            standby: 0,
+            limit: None,
+            restart_order: RestartOrder::StartStop,
+            starts: Starts::OneByOne,
+            not_before: Moment::ZERO,
+        }
+    }
+
+    /// So many that serve, with so many paused ones beside them. `proven`: the version that has served here or
+    /// elsewhere.
+    pub fn new(
+        component: &Component,
+        count: u32,
+        standby: u32,
+        proven: Option<i64>,
+        backoff: &Backoff,
+    ) -> Self {
+        let scaling = &component.scaling;
+        let limits = [scaling.max_instances, scaling.max_instances_per_node];
+        let restart_order = match can_run_twice(&component.docker) {
+            true => component.restart_order,
+            // A second one could not have the port as long as the first one has it.
+            false => RestartOrder::StopStart,
+        };
+        let alone = starts_alone(component, proven) || backoff.failures() > 0;
+        Self {
+            count,
+            standby,
+            limit: limits.into_iter().flatten().map(u32::from).min(),
+            restart_order,
+            starts: if alone { Starts::OneByOne } else { Starts::Parallel },
+            not_before: backoff.until(),
+        }
+    }
+}
+
+/// Whether a start needs the permit to start alone in the cluster.
+pub fn starts_alone(component: &Component, proven: Option<i64>) -> bool {
+    match component.start_parallelism {
+        StartParallelism::Parallel => false,
+        StartParallelism::Series => true,
+        StartParallelism::SeriesFirst => proven != Some(component.version),
+    }
+}
+
+/// The version that one instance alone has to prove before others may start beside each other.
+pub fn unproved(component: &Component, proven: Option<i64>) -> Option<i64> {
+    let first_alone = component.start_parallelism == StartParallelism::SeriesFirst;
+    (first_alone && starts_alone(component, proven)).then_some(component.version)
+}
+
+/// Whether two instances can have their ports on one machine at the same time.
+fn can_run_twice(docker: &DockerSpec) -> bool {
+    let fixed = docker.ports.iter().any(|port| port.host_port.is_some());
+    !fixed && docker.network.as_deref() != Some("host")
 }
 
 /// How many starts of the component may go on at a time.

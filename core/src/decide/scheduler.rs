@@ -30,6 +30,7 @@ mod orders;
 mod plan;
 mod rebalance;
 mod relocate;
+mod roster;
 mod world;
 
 #[cfg(test)]
@@ -41,6 +42,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 pub use demand::{Reading, Reports};
 pub use plan::{Order, Outcome, Plan, Refused, Runs, TargetChange, Told};
+pub use roster::{FENCE_LIMIT, Roster};
 pub use world::{ComponentState, Instances, NodeState, World};
 
 use super::{

@@ -26,15 +26,6 @@ impl Digest {
     pub(super) fn into_bytes(self) -> [u8; 32] {
         self.0
     }
-
-    pub(super) fn to_hex(&self) -> String {
-        use std::fmt::Write as _;
-        self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
-            // A string takes everything.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-    }
 }
 
 impl std::fmt::Debug for Digest {

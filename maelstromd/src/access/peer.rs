@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use subtle::ConstantTimeEq as _;
 
 use super::Secret;
+use crate::hex;
 
 /// Carries the proof. No gateway passes it on.
 pub const PEER: HeaderName = HeaderName::from_static("maelstrom-peer");
@@ -22,8 +23,8 @@ pub struct PeerSecret {
 impl PeerSecret {
     pub fn new(secrets: &[Secret]) -> Self {
         let proof = |secret: &Secret| {
-            let mut proof =
-                HeaderValue::try_from(secret.digest(PURPOSE).to_hex()).expect("digits may stand in a header");
+            let digits = hex::encode(&secret.derive(PURPOSE));
+            let mut proof = HeaderValue::try_from(digits).expect("digits may stand in a header");
             // Not shown, and not kept in the tables of HTTP/2.
             proof.set_sensitive(true);
             proof

@@ -22,7 +22,7 @@ impl Control {
             let nodes = vec![NodeState::new(self.targets.view())];
             return Some(World { components, nodes, ..World::default() });
         };
-        let lead = memory.lead.as_mut().filter(|lead| lead.is_ready())?;
+        let lead = memory.lead.as_mut().filter(|lead| lead.roster.is_ready())?;
         // Asked each time: the right to act ends by itself.
         let term = cluster.roles.owns(&super::role()).filter(|term| *term == lead.term)?;
         let peers = cluster.fleet.peers();
@@ -47,17 +47,7 @@ impl Control {
         }
         own.view.id = cluster.node.clone();
         let mut nodes = vec![own];
-        lead.forget_all_but(peers);
-        for peer in peers {
-            let state = lead.believe(NodeState::of(&peer.status));
-            nodes.push(NodeState {
-                silent_for: peer.silent_since.map(|since| now.since(since)),
-                beats: peer.beats,
-                fenced: lead.has_fenced(&state.view.id, &state.incarnation),
-                known_for: now.since(lead.known_since(&state.view.id, &state.incarnation, now)),
-                ..state
-            });
-        }
+        nodes.extend(peers.iter().map(|peer| lead.roster.state_of(peer, now)));
         Some(nodes)
     }
 }

@@ -9,10 +9,10 @@ use std::sync::{
 };
 
 use maelstrom_core::{
-    component::{Component, DockerSpec, RestartOrder, StartParallelism},
+    component::Component,
     decide::{
         backoff::Backoff,
-        converge::{Desired, Observed, Starts},
+        converge::{Desired, Observed, starts_alone},
     },
     names::{ComponentName, InstanceId},
     time::{Moment, WallTime},
@@ -155,38 +155,15 @@ impl Unit {
     pub(super) fn desired(&self, standby: u32, closing: bool) -> Desired {
         let inner = self.inner.lock();
         let Some(component) = inner.component.as_ref().filter(|_| !closing) else {
-            return Desired {
-                count: 0,
-                standby: 0,
-                limit: None,
-                restart_order: RestartOrder::StartStop,
-                starts: Starts::OneByOne,
-                not_before: Moment::ZERO,
-            };
+            return Desired::nothing();
         };
-        let scaling = &component.scaling;
-        let limits = [scaling.max_instances, scaling.max_instances_per_node];
-        let order = if can_run_twice(&component.docker) {
-            component.restart_order
-        } else {
-            // A second one could not have the port as long as the first one has it.
-            RestartOrder::StopStart
-        };
-        let alone = inner.starts_alone(component) || inner.backoff.failures() > 0;
-        Desired {
-            count: inner.target,
-            standby,
-            limit: limits.into_iter().flatten().map(u32::from).min(),
-            restart_order: order,
-            starts: if alone { Starts::OneByOne } else { Starts::Parallel },
-            not_before: inner.backoff.until(),
-        }
+        Desired::new(component, inner.target, standby, inner.proven, &inner.backoff)
     }
 
     /// Whether a start needs the permit to start alone in the cluster.
     pub(super) fn starts_alone(&self) -> bool {
         let inner = self.inner.lock();
-        inner.component.as_ref().is_some_and(|component| inner.starts_alone(component))
+        inner.component.as_ref().is_some_and(|component| starts_alone(component, inner.proven))
     }
 
     /// Returns when a start needs no turn any more.
@@ -232,18 +209,4 @@ impl Inner {
     fn held_mib(&self) -> u64 {
         self.instances.iter().map(|instance| instance.component.docker.reserve_memory_mib).sum()
     }
-
-    fn starts_alone(&self, component: &Component) -> bool {
-        match component.start_parallelism {
-            StartParallelism::Parallel => false,
-            StartParallelism::Series => true,
-            StartParallelism::SeriesFirst => self.proven != Some(component.version),
-        }
-    }
-}
-
-/// Whether two instances can have their ports on this machine at the same time.
-fn can_run_twice(docker: &DockerSpec) -> bool {
-    let fixed = docker.ports.iter().any(|port| port.host_port.is_some());
-    !fixed && docker.network.as_deref() != Some("host")
 }

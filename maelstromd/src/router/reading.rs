@@ -71,19 +71,7 @@ impl ComponentPool {
         let mut state = self.state.lock();
         let pool = &mut state.pool;
         let in_rotation = in_rotation(pool.members());
-        let (in_flight, waiting) = (pool.in_flight(), pool.waiting());
-        let waiting_for = pool.waiting_since().map_or(Duration::ZERO, |since| now.since(since));
-        let activity = pool.demand();
-        let demand = Demand {
-            in_flight,
-            waiting,
-            waiting_for,
-            stable: activity.window(STABLE_WINDOW, now),
-            panic: activity.window(PANIC_WINDOW, now),
-            last_request: activity.last_active(now).map(|last| now.since(last)),
-            observed: activity.observed(now),
-        };
-        Load { in_rotation, demand }
+        Load { in_rotation, demand: Demand::of(pool, now) }
     }
 
     /// What a peer is told with an answer: requests that run or wait here, and the instances for them.

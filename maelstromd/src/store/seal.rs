@@ -2,7 +2,7 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 
-use crate::access::Secret;
+use crate::{access::Secret, hex};
 
 const SEALED: &str = "sealed:1:";
 const PLAIN: &str = "sealed:0:";
@@ -41,7 +41,7 @@ impl Seal {
         let key = |secret: &Secret| {
             let key =
                 RandomizedNonceKey::new(&AES_256_GCM, &secret.derive(KEY)).map_err(|_| SealError::Refused)?;
-            Ok(Key { name: hex(&secret.derive(NAME))[..NAME_DIGITS].to_owned(), key })
+            Ok(Key { name: hex::encode(&secret.derive(NAME))[..NAME_DIGITS].to_owned(), key })
         };
         Ok(Self { keys: keys.iter().map(key).collect::<Result<_, _>>()? })
     }
@@ -54,7 +54,7 @@ impl Seal {
         let mut sealed = text.as_bytes().to_vec();
         let nonce = key.seal_in_place_append_tag(place(component, field), &mut sealed);
         let nonce = nonce.map_err(|_| SealError::Refused)?;
-        Ok(format!("{SEALED}{name}:{}{}", hex(nonce.as_ref()), hex(&sealed)))
+        Ok(format!("{SEALED}{name}:{}{}", hex::encode(nonce.as_ref()), hex::encode(&sealed)))
     }
 
     pub(super) fn open(&self, component: &str, field: &str, text: &str) -> Result<String, SealError> {
@@ -65,7 +65,7 @@ impl Seal {
         let (name, digits) = sealed.split_once(':').ok_or(SealError::Damaged)?;
         let known = self.keys.iter().find(|key| key.name == name);
         let Key { key, .. } = known.ok_or_else(|| SealError::NoKey(name.escape_debug().to_string()))?;
-        let mut bytes = unhex(digits).ok_or(SealError::Damaged)?;
+        let mut bytes = hex::decode(digits).ok_or(SealError::Damaged)?;
         let (nonce, sealed) = bytes.split_at_mut_checked(NONCE_LEN).ok_or(SealError::Damaged)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Damaged)?;
         let opened = key.open_in_place(nonce, place(component, field), sealed);
@@ -77,22 +77,6 @@ impl Seal {
 /// No name of a component has a line end in it.
 fn place(component: &str, field: &str) -> Aad<Vec<u8>> {
     Aad::from(format!("{component}\n{field}").into_bytes())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // A string takes everything.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn unhex(digits: &str) -> Option<Vec<u8>> {
-    let (pairs, []) = digits.as_bytes().as_chunks::<2>() else { return None };
-    let digit = |byte: u8| (byte as char).to_digit(16);
-    let byte = |[high, low]: &[u8; 2]| u8::try_from(digit(*high)? << 4 | digit(*low)?).ok();
-    pairs.iter().map(byte).collect()
 }
 
 impl std::fmt::Debug for Key {

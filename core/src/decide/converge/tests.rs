@@ -6,6 +6,7 @@ use super::{
     plan::{apply, settle},
     *,
 };
+use crate::wire;
 
 const NOW: Moment = Moment::from_millis(1_000);
 
@@ -367,4 +368,58 @@ proptest! {
     fn deciding_again_is_the_same(goal in goal(), node in any_node()) {
         prop_assert_eq!(next(&goal, &node, NOW), next(&goal, &node, NOW));
     }
+}
+
+#[test]
+fn what_is_desired_follows_from_the_component_and_what_went_wrong() {
+    fn parse(change: impl FnOnce(&mut wire::Component)) -> Component {
+        let docker = wire::DockerComponent { image: "i:1".into(), ..wire::DockerComponent::default() };
+        let mut wire = wire::Component {
+            name: "web".into(),
+            version: 7,
+            docker: Some(docker),
+            ..wire::Component::default()
+        };
+        change(&mut wire);
+        Component::parse(&wire).unwrap()
+    }
+    let desire = |component: &Component, proven| Desired::new(component, 2, 1, proven, &Backoff::default());
+    let plain = desire(&parse(|_| {}), None);
+    assert_eq!((plain.count, plain.standby, plain.limit), (2, 1, None));
+    assert_eq!((plain.restart_order, plain.starts), (RestartOrder::StartStop, Starts::Parallel));
+    let both = parse(|wire| (wire.max_instances, wire.max_instances_per_node) = (Some(5), Some(3)));
+    assert_eq!(desire(&both, None).limit, Some(3), "the lower one");
+
+    // Ports of the machine can't be had twice.
+    for ports in [vec!["8080:80".to_owned()], vec!["127.0.0.1:9:9".to_owned()]] {
+        let fixed = parse(|wire| wire.docker.as_mut().unwrap().ports = Some(ports));
+        assert_eq!(desire(&fixed, None).restart_order, RestartOrder::StopStart);
+    }
+    let picked = parse(|wire| wire.docker.as_mut().unwrap().ports = Some(vec!["80".into()]));
+    assert_eq!(desire(&picked, None).restart_order, RestartOrder::StartStop);
+    let host = parse(|wire| wire.docker.as_mut().unwrap().network_name = Some("host".into()));
+    assert_eq!(desire(&host, None).restart_order, RestartOrder::StopStart);
+
+    for (parallelism, proven, starts, to_prove) in [
+        ("parallel", None, Starts::Parallel, None),
+        ("series", Some(7), Starts::OneByOne, None),
+        ("seriesfirst", None, Starts::OneByOne, Some(7)),
+        ("seriesfirst", Some(6), Starts::OneByOne, Some(7)),
+        ("seriesfirst", Some(7), Starts::Parallel, None),
+    ] {
+        let mut component = parse(|_| {});
+        component.start_parallelism = match parallelism {
+            "parallel" => StartParallelism::Parallel,
+            "series" => StartParallelism::Series,
+            _ => StartParallelism::SeriesFirst,
+        };
+        assert_eq!(desire(&component, proven).starts, starts, "{parallelism} {proven:?}");
+        assert_eq!(unproved(&component, proven), to_prove, "{parallelism} {proven:?}");
+    }
+
+    let mut failed = Backoff::default();
+    failed.start_failed(NOW);
+    let trial = Desired::new(&parse(|_| {}), 2, 0, None, &failed);
+    assert_eq!(trial.starts, Starts::OneByOne);
+    assert!(trial.not_before > NOW, "{:?}", trial.not_before);
 }

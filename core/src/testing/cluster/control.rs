@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     decide::{
-        autoscale::{Demand, PANIC_WINDOW, QUEUE_PATIENCE, STABLE_WINDOW},
+        autoscale::{Demand, QUEUE_PATIENCE},
         lease::Term,
         pool::Standing,
         scheduler::{Reading, Scheduler},
@@ -293,20 +293,7 @@ impl World {
 pub(super) fn reading(pool: &mut Pool, now: Moment) -> Reading {
     let starving = pool.is_starving();
     let in_rotation = u32::try_from(pool.rotation.len()).unwrap_or(u32::MAX);
-    let pool = &mut pool.pool;
-    let (in_flight, waiting) = (pool.in_flight(), pool.waiting());
-    let waiting_for = pool.waiting_since().map_or(Duration::ZERO, |since| now.since(since));
-    let activity = pool.demand();
-    let demand = Demand {
-        in_flight,
-        waiting,
-        waiting_for,
-        stable: activity.window(STABLE_WINDOW, now),
-        panic: activity.window(PANIC_WINDOW, now),
-        last_request: activity.last_active(now).map(|last| now.since(last)),
-        observed: activity.observed(now),
-    };
-    Reading { demand, in_rotation, starving }
+    Reading { demand: Demand::of(&mut pool.pool, now), in_rotation, starving }
 }
 
 pub(super) fn index(id: &NodeId) -> usize {

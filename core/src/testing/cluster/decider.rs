@@ -1,11 +1,7 @@
 //! What the owner of role `placement` does: fences, looks, decides, orders. As the daemon's `control::lead`,
 //! `pass`, `orders` and `place`.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::time::Duration;
 
 use super::{
     Planted,
@@ -18,7 +14,10 @@ use crate::{
     decide::{
         lease::Term,
         placement::NodeView,
-        scheduler::{self, ComponentState, NodeState, Order, Outcome, Plan, Reading, Reports, Runs},
+        scheduler::{
+            self, ComponentState, FENCE_LIMIT, NodeState, Order, Outcome, Plan, Reading, Reports, Roster,
+            Runs,
+        },
     },
     names::{ComponentName, NodeId, Role},
     time::Moment,
@@ -26,8 +25,6 @@ use crate::{
 };
 
 const AUTOSCALE: &str = "autoscale";
-const FENCE_LIMIT: Duration = Duration::from_secs(1);
-const FENCE_PAUSE: Duration = Duration::from_secs(1);
 const ORDER_LIMIT: Duration = Duration::from_secs(2);
 const PLACE_LIMIT: Duration = Duration::from_secs(3);
 const PLACE_STEP: Duration = Duration::from_millis(50);
@@ -36,12 +33,7 @@ const MAX_TRIES: usize = 4;
 pub(super) struct Lead {
     pub(super) term: Term,
     pub(super) reports: Reports,
-    fenced: BTreeMap<NodeId, Arc<str>>,
-    fencing: BTreeMap<NodeId, Moment>,
-    first: BTreeSet<NodeId>,
-    since: BTreeMap<NodeId, (Arc<str>, Moment)>,
-    /// What each node told last of what runs there.
-    told: BTreeMap<NodeId, NodeState>,
+    roster: Roster,
 }
 
 /// A peer waits to hear where a component was placed.
@@ -57,38 +49,6 @@ pub(super) struct Placing {
 enum Scope {
     All,
     Demand,
-}
-
-// === impl Lead ===
-
-impl Lead {
-    fn has_fenced(&self, node: &NodeId, incarnation: &Arc<str>) -> bool {
-        !incarnation.is_empty() && self.fenced.get(node) == Some(incarnation)
-    }
-
-    fn known_since(&mut self, node: &NodeId, incarnation: &Arc<str>, now: Moment) -> Moment {
-        let known = self.since.entry(node.clone()).or_insert_with(|| (incarnation.clone(), now));
-        if known.0 != *incarnation {
-            *known = (incarnation.clone(), now);
-        }
-        known.1
-    }
-
-    /// What a node is taken to have. A daemon that was started anew may find all that its last run left.
-    fn believe(&mut self, state: NodeState) -> NodeState {
-        if !state.adopting {
-            self.told.insert(state.view.id.clone(), state.clone());
-            return state;
-        }
-        match self.told.get(&state.view.id) {
-            Some(last) => state.with_what_runs_of(last),
-            None => state,
-        }
-    }
-}
-
-fn run_of(status: &NodeStatus) -> Arc<str> {
-    Arc::from(status.incarnation.as_deref().unwrap_or_default())
 }
 
 // === impl World: the role ===
@@ -118,17 +78,8 @@ impl World {
             return;
         }
         let Some(daemon) = self.daemon(node) else { return };
-        let peers = daemon.membership.view();
-        let reachable = peers.into_iter().filter(|peer| peer.silent_since.is_none());
-        daemon.control.lead = Some(Lead {
-            term,
-            reports: Reports::new(now),
-            fenced: BTreeMap::new(),
-            fencing: BTreeMap::new(),
-            first: reachable.map(|peer| NodeId::new(peer.status.node_id.as_str())).collect(),
-            since: BTreeMap::new(),
-            told: BTreeMap::new(),
-        });
+        let roster = Roster::new(&daemon.membership.view());
+        daemon.control.lead = Some(Lead { term, reports: Reports::new(now), roster });
         self.note(|world| format!("{} decides in term {}", world.nodes[node].id, term.0));
         self.want_role(node, Role::new(AUTOSCALE));
     }
@@ -138,21 +89,7 @@ impl World {
         let Some(daemon) = self.daemon(node) else { return };
         let peers = daemon.membership.view();
         let Some(lead) = &mut daemon.control.lead else { return };
-        let known: BTreeSet<&str> = peers.iter().map(|peer| peer.status.node_id.as_str()).collect();
-        lead.first.retain(|node| known.contains(node.as_str()));
-        lead.fenced.retain(|node, _| known.contains(node.as_str()));
-        lead.since.retain(|node, _| known.contains(node.as_str()));
-        lead.told.retain(|node, _| known.contains(node.as_str()));
-        let term = lead.term;
-        let mut fence = Vec::new();
-        for peer in &peers {
-            let id = NodeId::new(peer.status.node_id.as_str());
-            let asked = lead.fencing.get(&id).is_some_and(|again| now < *again);
-            if peer.silent_since.is_none() && !asked && !lead.has_fenced(&id, &run_of(&peer.status)) {
-                lead.fencing.insert(id.clone(), now + FENCE_LIMIT + FENCE_PAUSE);
-                fence.push(id);
-            }
-        }
+        let (fence, term) = (lead.roster.to_ask(&peers, now), lead.term);
         for id in fence {
             let message = Message::GetStatus { status: None, term: Some(term) };
             self.call(node, &id, message, FENCE_LIMIT, Purpose::Fence { node: id.clone(), term });
@@ -160,34 +97,20 @@ impl World {
     }
 
     pub(super) fn fence_answered(&mut self, node: usize, peer: &NodeId, term: Term, answer: Answer) {
-        let run = match answer {
-            Answer::Status(status) => {
-                let settled = status.adopting != Some(true);
-                let run = settled.then(|| run_of(&status));
-                self.observe(node, NodeStatus::clone(&status));
-                run
-            }
-            _ => None,
-        };
-        self.fenced(node, peer, term, run);
+        let Answer::Status(status) = answer else { return self.fenced(node, peer, term, None) };
+        self.observe(node, NodeStatus::clone(&status));
+        self.fenced(node, peer, term, Some(&status));
     }
 
     pub(super) fn fence_failed(&mut self, node: usize, peer: &NodeId, term: Term) {
         self.fenced(node, peer, term, None);
     }
 
-    fn fenced(&mut self, node: usize, peer: &NodeId, term: Term, run: Option<Arc<str>>) {
+    fn fenced(&mut self, node: usize, peer: &NodeId, term: Term, status: Option<&NodeStatus>) {
         let now = self.moment(node);
         let Some(daemon) = self.daemon(node) else { return };
         let Some(lead) = daemon.control.lead.as_mut().filter(|lead| lead.term == term) else { return };
-        lead.first.remove(peer);
-        match run {
-            Some(run) => {
-                lead.fencing.remove(peer);
-                lead.fenced.insert(peer.clone(), run);
-            }
-            None => drop(lead.fencing.insert(peer.clone(), now + FENCE_PAUSE)),
-        }
+        lead.roster.answered(peer, status, now);
         self.pass_soon(node, Duration::ZERO);
     }
 
@@ -250,7 +173,7 @@ impl World {
         if forgets {
             peers.retain(|peer| peer.silent_since.is_none());
         }
-        let lead = daemon.control.lead.as_mut().filter(|lead| lead.first.is_empty())?;
+        let lead = daemon.control.lead.as_mut().filter(|lead| lead.roster.is_ready())?;
         let term = owned.filter(|term| *term == lead.term)?;
         let ids: Vec<NodeId> = peers.iter().map(|peer| NodeId::new(peer.status.node_id.as_str())).collect();
         lead.reports.look(&ids, now);
@@ -265,16 +188,7 @@ impl World {
             return None;
         }
         let mut nodes = vec![own];
-        for peer in &peers {
-            let state = lead.believe(NodeState::of(&peer.status));
-            nodes.push(NodeState {
-                silent_for: peer.silent_since.map(|since| now.since(since)),
-                beats: peer.beats,
-                fenced: lead.has_fenced(&state.view.id, &state.incarnation),
-                known_for: now.since(lead.known_since(&state.view.id, &state.incarnation, now)),
-                ..state
-            });
-        }
+        nodes.extend(peers.iter().map(|peer| lead.roster.state_of(peer, now)));
         let confirmed_ago = match trusts {
             true => Duration::ZERO,
             false => confirmed.map_or(Duration::MAX, |at| now.since(at)),

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::{agenda::Wake, world::World};
 use crate::{
-    component::{Component, RestartOrder, StartParallelism},
+    component::Component,
     decide::{
         backoff::Backoff,
-        converge::{Desired, Observed, Purpose, Starts, State, Step, next},
+        converge::{Desired, Observed, Purpose, State, Step, next, starts_alone, unproved},
     },
     names::ComponentName,
     time::Moment,
@@ -107,42 +107,19 @@ impl Unit {
     }
 
     pub(super) fn starts_alone(&self) -> bool {
-        self.component.as_ref().is_some_and(|component| match component.start_parallelism {
-            StartParallelism::Parallel => false,
-            StartParallelism::Series => true,
-            StartParallelism::SeriesFirst => self.proven != Some(component.version),
-        })
+        self.component.as_ref().is_some_and(|component| starts_alone(component, self.proven))
     }
 
     /// The version that one instance alone has to prove before others may start beside each other.
     pub(super) fn unproved(&self) -> Option<i64> {
-        let component = self.component.as_ref()?;
-        let first_alone = component.start_parallelism == StartParallelism::SeriesFirst;
-        (first_alone && self.starts_alone()).then_some(component.version)
+        unproved(self.component.as_ref()?, self.proven)
     }
 
     fn desired(&self, closing: bool) -> Desired {
         let Some(component) = self.component.as_ref().filter(|_| !closing) else {
-            return Desired {
-                count: 0,
-                standby: 0,
-                limit: None,
-                restart_order: RestartOrder::StartStop,
-                starts: Starts::OneByOne,
-                not_before: Moment::ZERO,
-            };
+            return Desired::nothing();
         };
-        let scaling = &component.scaling;
-        let limits = [scaling.max_instances, scaling.max_instances_per_node];
-        let alone = self.starts_alone() || self.backoff.failures() > 0;
-        Desired {
-            count: self.target,
-            standby: 0,
-            limit: limits.into_iter().flatten().map(u32::from).min(),
-            restart_order: component.restart_order,
-            starts: if alone { Starts::OneByOne } else { Starts::Parallel },
-            not_before: self.backoff.until(),
-        }
+        Desired::new(component, self.target, 0, self.proven, &self.backoff)
     }
 
     fn observed(&self, in_flight: impl Fn(u64) -> u32) -> Vec<Observed> {

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use maelstrom_core::{
-    component::StartParallelism,
-    decide::converge::{Observed, State},
+    decide::converge::{Observed, State, unproved},
     time::{Moment, WallTime},
 };
 
@@ -78,9 +77,7 @@ impl Unit {
     /// The version that has to be proved, by one instance alone, before others may start beside each other.
     pub(in crate::node) fn unproved(&self) -> Option<i64> {
         let inner = self.inner.lock();
-        let component = inner.component.as_ref()?;
-        let first_alone = component.start_parallelism == StartParallelism::SeriesFirst;
-        (first_alone && inner.starts_alone(component)).then_some(component.version)
+        unproved(inner.component.as_ref()?, inner.proven)
     }
 
     /// An instance passed its check on another node: its version works, whatever failed here.
