@@ -1,7 +1,7 @@
 //! Containers of an earlier run that no instance owns, while they end. They count against limits and hold memory
 //! like instances that stop: so others hear of them, and converging waits for them where it has to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use maelstrom_core::{
     component::Component,
@@ -14,7 +14,11 @@ use maelstrom_core::{
 use parking_lot::Mutex;
 
 #[derive(Default)]
-pub(super) struct Leftovers(Mutex<BTreeMap<InstanceId, Leftover>>);
+pub(super) struct Leftovers {
+    ending: Mutex<BTreeMap<InstanceId, Leftover>>,
+    /// What is being removed, which may take longer than until the next look.
+    removals: Mutex<BTreeSet<InstanceId>>,
+}
 
 #[derive(Clone, Debug)]
 struct Leftover {
@@ -26,6 +30,16 @@ struct Leftover {
 // === impl Leftovers ===
 
 impl Leftovers {
+    /// False: its removal goes on.
+    pub(super) fn begin_removal(&self, id: &InstanceId) -> bool {
+        self.removals.lock().insert(id.clone())
+    }
+
+    /// It is gone, or to be tried again.
+    pub(super) fn end_removal(&self, id: &InstanceId) {
+        self.removals.lock().remove(id);
+    }
+
     /// True if that is news.
     pub(super) fn add(&self, container: &Container) -> bool {
         let label = |name: &str| container.labels.get(name);
@@ -34,24 +48,24 @@ impl Leftovers {
         };
         let version = label(LABEL_VERSION).and_then(|version| version.parse().ok()).unwrap_or_default();
         let leftover = Leftover { component, version, started_at: container.started_at };
-        self.0.lock().insert(container.id.clone(), leftover).is_none()
+        self.ending.lock().insert(container.id.clone(), leftover).is_none()
     }
 
     /// It is gone. `Some`: it was one, of that component.
     pub(super) fn remove(&self, id: &InstanceId) -> Option<ComponentName> {
-        self.0.lock().remove(id).map(|leftover| leftover.component)
+        self.ending.lock().remove(id).map(|leftover| leftover.component)
     }
 
     /// Forgets those that the engine has no more; true if there are any.
     pub(super) fn retain(&self, is_there: impl Fn(&InstanceId) -> bool) -> bool {
-        let mut leftovers = self.0.lock();
+        let mut leftovers = self.ending.lock();
         let before = leftovers.len();
         leftovers.retain(|id, _| is_there(id));
         leftovers.len() < before
     }
 
     pub(super) fn count(&self, component: &ComponentName) -> u32 {
-        let leftovers = self.0.lock();
+        let leftovers = self.ending.lock();
         let mine = leftovers.values().filter(|leftover| leftover.component == *component);
         u32::try_from(mine.count()).unwrap_or(u32::MAX)
     }
@@ -72,7 +86,7 @@ impl Leftovers {
     /// How a status shows those of `component`; their settings are not known any more.
     pub(super) fn infos(&self, component: &ComponentName, now: Option<&Component>) -> Vec<ComponentInfo> {
         let reserved = now.map_or(0, |component| component.docker.reserve_memory_mib);
-        let leftovers = self.0.lock();
+        let leftovers = self.ending.lock();
         let mine = leftovers.iter().filter(|(_, leftover)| leftover.component == *component);
         mine.map(|(id, leftover)| ComponentInfo {
             component_name: leftover.component.to_string(),

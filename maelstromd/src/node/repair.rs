@@ -156,6 +156,9 @@ fn adopt(context: &Arc<Context>, unit: &Arc<Unit>, component: Arc<Component>, co
 
 /// Stops and removes a container that belongs to nothing any more. What fails is tried at the next repair.
 fn clear_away(context: &Arc<Context>, container: &Container) {
+    if !context.leftovers.begin_removal(&container.id) {
+        return;
+    }
     let entry = Entry::new(Kind::InstanceStopped, "a container of no current instance is removed")
         .because(format!("{} is not owned by any instance of this daemon", container.name))
         .data("instance", container.id.as_str());
@@ -178,5 +181,6 @@ fn clear_away(context: &Arc<Context>, container: &Container) {
             }
             Err(error) => tracing::warn!(instance = %id, %error, "a container could not be removed"),
         }
+        me.leftovers.end_removal(&id);
     });
 }

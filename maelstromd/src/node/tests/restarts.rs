@@ -92,6 +92,22 @@ async fn containers_of_another_version_are_told_of_until_they_are_gone() {
     assert!(world.node.status().version > version);
 }
 
+/// They may take longer than it takes until containers are looked at again.
+#[tokio::test]
+async fn containers_that_are_slow_to_end_are_stopped_once() {
+    let component = |version| web(|web| web.version = version);
+    let world = World::new(component(1)).await;
+    world.target(1);
+    world.serving(1).await;
+    let (clock, engine) = world.crash().await;
+    engine.set_delays(Delays { stop: Duration::from_secs(50), ..Delays::default() });
+    let world = World::on(clock, engine, component(2)).await;
+    world.pass(Duration::from_secs(45), |world| assert_eq!(world.engine.containers().len(), 1)).await;
+    world.until("it is gone", |world| world.engine.containers().is_empty()).await;
+    let story = world.story();
+    assert_eq!(story.matches("a container of no current instance is removed").count(), 1, "{story}");
+}
+
 #[tokio::test]
 async fn what_must_not_run_beside_its_older_version_waits_for_containers_that_were_left() {
     let component = |version| {
